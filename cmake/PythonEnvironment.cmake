@@ -1,0 +1,33 @@
+# A virtual environment inside the build tree holds the Python packages, among
+# them the Halide wheel, which is also the C++ SDK. A second configure finds it
+# complete and installs nothing. Set STROBE_VENV to use an existing environment.
+
+set(STROBE_VENV "${CMAKE_BINARY_DIR}/venv" CACHE PATH "Virtual environment with requirements.txt installed")
+
+find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
+
+file(READ "${CMAKE_SOURCE_DIR}/requirements.txt" _requirements)
+string(SHA256 _requirements_hash "${_requirements}")
+set(_stamp "${STROBE_VENV}/strobe-requirements.sha256")
+set(_installed "")
+if(EXISTS "${_stamp}")
+  file(READ "${_stamp}" _installed)
+endif()
+
+if(NOT _installed STREQUAL _requirements_hash)
+  message(STATUS "Installing Python packages into ${STROBE_VENV}")
+  if(NOT EXISTS "${STROBE_VENV}/bin/python")
+    execute_process(COMMAND "${Python3_EXECUTABLE}" -m venv "${STROBE_VENV}" COMMAND_ERROR_IS_FATAL ANY)
+  endif()
+  execute_process(
+    COMMAND "${STROBE_VENV}/bin/python" -m pip install --quiet --disable-pip-version-check
+            -r "${CMAKE_SOURCE_DIR}/requirements.txt" COMMAND_ERROR_IS_FATAL ANY)
+  file(WRITE "${_stamp}" "${_requirements_hash}")
+endif()
+
+set(STROBE_PYTHON "${STROBE_VENV}/bin/python")
+execute_process(
+  COMMAND "${STROBE_PYTHON}" -c
+          "import importlib.util as u; print(u.find_spec('halide').submodule_search_locations[0])"
+  OUTPUT_VARIABLE STROBE_HALIDE_ROOT OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+list(APPEND CMAKE_PREFIX_PATH "${STROBE_HALIDE_ROOT}")

@@ -1,0 +1,76 @@
+#ifndef STROBE_DERIVATION_PLAN_H
+#define STROBE_DERIVATION_PLAN_H
+
+/** \file
+ * The plan: how the reductions over the stream are computed in as few passes as
+ * the algebra allows. A pass keeps, per row, pivots and moments:
+ *
+ *     moment = (op) over live j of  factor(j) * exp(exponent(j) - pivot)
+ *
+ * Exponents are natural (base e). After a pass its readouts turn pivots and
+ * moments into the values that later passes and the outputs use. The Exprs follow
+ * the conventions of ReductionGraph.h; pivots, moments and readouts are Variables
+ * with names starting with '%'.
+ */
+
+#include "BoundMasks.h"
+#include "Roles.h"
+
+namespace strobe {
+
+/** One thing that was derived, or found impossible, and why. `explain` prints these. */
+struct Fact {
+    std::string subject;  // the Func
+    std::string rule;     // "online", "hoisted", "pivot", "mask", "barrier", "inner", ...
+    std::string text;     // one sentence: the derivation or the reason
+};
+
+struct Pivot {
+    enum class Policy { RunningMax,  // the running maximum of the exponent
+                        Constant };  // `constant`: the exponent's range is provably safe
+    std::string name;  // "%p0"
+    Expr exponent;     // E over query, stream, batch axes and in-tile reductions
+    Policy policy = Policy::RunningMax;
+    Expr constant;       // Policy::Constant: an upper bound of the exponent, free of query and stream
+    std::string reason;  // why this policy
+    Expr ref() const;
+};
+
+struct Moment {
+    std::string name;  // "%m0"
+    ReduceOp op = ReduceOp::Sum;
+    Type type;
+    int pivot = -1;                 // index into Pass::pivots; -1: no exponential, nothing to rescale
+    Expr guard;                     // Bool over axes: where the element counts. Undefined: everywhere
+    Expr factor;                    // beta over axes (and in-tile reductions); undefined: 1
+    std::vector<std::string> axes;  // free axes: query and batch, and perhaps one feature axis
+    Expr ref() const;
+};
+
+/** value of a reduction (or part of one) once its pass is complete. */
+struct Readout {
+    std::string name;  // "%" + name of the reduction
+    std::vector<std::string> axes;
+    Expr value;  // over pivots, moments, axes and earlier readouts
+};
+
+struct Pass {
+    std::vector<Pivot> pivots;
+    std::vector<Moment> moments;
+    std::vector<Readout> readouts;  // only those that later passes need
+    MaskVerdict mask;               // of the union of the moments' guards
+};
+
+struct Plan {
+    Roles roles;
+    std::vector<std::string> inner;  // reductions evaluated inside a tile (contractions), in order
+    std::vector<Pass> passes;
+    std::vector<Output> outputs;  // value over pivots, moments, readouts and axes
+    std::vector<Fact> facts;
+};
+
+std::ostream &operator<<(std::ostream &stream, const Plan &plan);
+
+}  // namespace strobe
+
+#endif

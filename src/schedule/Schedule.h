@@ -1,0 +1,103 @@
+#ifndef STROBE_SCHEDULE_SCHEDULE_H
+#define STROBE_SCHEDULE_SCHEDULE_H
+
+/** \file
+ * A schedule as plain data: an ordered list of directives. It can be built with
+ * the chained methods below, parsed from text (ParseSchedule.h), printed,
+ * compared, hashed and saved. What a directive means and when it is legal is
+ * documented at its method; CheckSchedule.h turns a schedule into Choices.
+ */
+
+#include "support/Source.h"
+
+#include <map>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace strobe {
+
+struct DirectiveArgument {
+    std::string key;    // "" for a positional argument
+    std::string value;  // "i", "128", "160:32", "i descending"
+    SourceSpan span;
+    bool operator==(const DirectiveArgument &o) const {
+        return key == o.key && value == o.value;
+    }
+};
+
+/** subjects: name(arguments). The span is where it was written, if in a file. */
+struct Directive {
+    std::vector<std::string> subjects;  // Funcs or inputs it applies to; empty: the whole algorithm
+    std::string name;
+    std::vector<DirectiveArgument> arguments;
+    SourceSpan span;
+    bool operator==(const Directive &o) const {
+        return subjects == o.subjects && name == o.name && arguments == o.arguments;
+    }
+};
+
+class Schedule {
+public:
+    std::vector<Directive> directives;
+
+    /** Compute `size` consecutive points of a parallel axis in one block. */
+    Schedule &tile(const std::string &axis, int size);
+    /** Walk a reduced axis in tiles of `size`. */
+    Schedule &stream(const std::string &axis, int size);
+    /** Compute these reductions in the same walk over the stream. */
+    Schedule &online(const std::vector<std::string> &reductions);
+    /** Walk the stream once more for what depends on this reduction. */
+    Schedule &recompute(const std::string &reduction);
+    /** Keep `count` tiles of an input in flight. how: "tma" (sm_90) or "copy". */
+    Schedule &stage(const std::vector<std::string> &inputs, int count, const std::string &how = "tma");
+    /** Contract on the matrix unit, operands rounded to `type` ("bf16", "fp16", "own"). */
+    Schedule &mma(const std::string &func, const std::string &instruction, const std::string &type);
+    /** Warp roles: consumer warpgroups of 64 rows each, one producer warpgroup; registers a thread. */
+    Schedule &warps(int consumers, int producer, int consumer_registers, int producer_registers);
+    /** Warpgroups take turns on the matrix unit. */
+    Schedule &pingpong();
+    /** Do not visit tiles in which the mask is nowhere true. */
+    Schedule &skip(const std::string &what = "mask");
+    /** Separate code for these tiles ("full", "partial"): full ones carry no mask. */
+    Schedule &specialize(const std::vector<std::string> &cases);
+    /** One block a multiprocessor that takes tiles until none is left. */
+    Schedule &persistent();
+    /** Order of the blocks, innermost first; "i descending" hands out the last rows first. */
+    Schedule &blocks(const std::vector<std::string> &order);
+    /** Rescale the running state only when the maximum grew by more than `bits` powers of two. */
+    Schedule &rescale_when(int bits);
+    /** CPU: vector lanes for elementwise work over the stream. */
+    Schedule &vectorize(const std::string &axis, int lanes);
+    /** CPU: run blocks on Halide's thread pool. */
+    Schedule &parallel(const std::vector<std::string> &axes);
+
+    bool operator==(const Schedule &o) const {
+        return directives == o.directives;
+    }
+    bool operator!=(const Schedule &o) const {
+        return !(*this == o);
+    }
+    const Directive *find(const std::string &name) const;  // the last one, or null
+};
+
+/** What the later stages need, resolved and checked against graph, plan and target. */
+struct Choices {
+    int query_tile = 0, stream_tile = 0;
+    bool skip_dead = true;
+    bool specialize_full = true;
+    bool persistent = true;
+    bool pingpong = false;
+    bool query_descending = false;
+    int stages = 2;
+    int consumers = 2;  // warpgroups
+    int consumer_registers = 240, producer_registers = 24;
+    int rescale_bits = 0;  // 0: always
+    int vector_lanes = 8;
+    std::map<std::string, std::string> mma;  // Func -> operand type; absent: the algorithm's own
+    bool operator==(const Choices &o) const;
+};
+
+}  // namespace strobe
+
+#endif

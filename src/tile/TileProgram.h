@@ -1,0 +1,95 @@
+#ifndef STROBE_TILE_TILE_PROGRAM_H
+#define STROBE_TILE_TILE_PROGRAM_H
+
+/** \file
+ * The tile program: what one block of rows does, tile by tile. This file is the
+ * whole node set. It can be printed (PrintTiles.h), verified (VerifyTiles.h),
+ * interpreted on plain arrays (InterpretTiles.h), and lowered to Halide IR for
+ * the CPU and for CUDA (lower/).
+ *
+ * Exprs inside a tile program:
+ *  - an axis is an Int(32) Variable: the coordinate of the current element (not
+ *    of the tile); "<axis>.lo" and "<axis>.hi" are the tile's inclusive corners,
+ *    clamped to the axis' domain;
+ *  - a tile value is a Variable with its name: its element at the current
+ *    point (a value without an axis is broadcast along it);
+ *  - input elements, scalars and extents as in ReductionGraph.h;
+ *  - exp, log, tanh ... are Halide's; the exponent's base is e.
+ */
+
+#include "derivation/BoundMasks.h"
+
+namespace strobe {
+
+/** Where a tile value lives; the lowering must honour it, the interpreter ignores it. */
+enum class Place { Shared,     // operand tiles, staged from global memory
+                   Fragment,   // matrix-unit accumulators and what is computed from them
+                   Row,        // one element a row, in registers
+                   Column,     // one element a streamed column
+                   Uniform };  // one element a block
+
+const char *name_of(Place place);
+
+/** A dimension of a tile value: `size` elements of an axis starting at the tile's corner. */
+struct TileDim {
+    std::string axis;
+    int size = 0;  // a compile-time constant; the axis' domain may end inside the tile
+};
+
+struct TileValue {
+    std::string name;  // "%s", "%m0", ...
+    Type type;
+    std::vector<TileDim> dims;  // outermost first: rows, then columns
+    Place place = Place::Fragment;
+};
+
+struct TileOp {
+    enum class Kind { Load,      // dst[dims] = expr, an input's Image Call; 0 outside the input's domain
+                      Fill,      // dst[dims] = expr, a constant
+                      Contract,  // dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n]
+                      Map,       // dst[dims] = expr, elementwise; may read its own dst
+                      Reduce,    // dst[rows] = (op) over `axis` of expr
+                      Store };   // output `dst`[out_axes] = expr where inside its domain
+    enum class When { Always,
+                      Partial };  // only in tiles that the mask's verdict calls partial
+
+    Kind kind = Kind::Map;
+    When when = When::Always;
+    std::string dst;
+    Expr expr;
+    ReduceOp op = ReduceOp::Sum;        // Reduce
+    std::string axis;                   // Contract, Reduce
+    std::string a, b;                   // Contract: tile values. `a` is rounded to a_type first
+    Type operand_type;                  // Contract: what both operands are rounded to
+    bool accumulate = false;            // Contract: add to dst
+    std::vector<std::string> out_axes;  // Store
+    std::string note;                   // printed behind the op: a stage count, an instruction
+};
+
+/** One walk over the stream. */
+struct StreamPass {
+    MaskVerdict mask;             // tail of the stream included in guard and full
+    std::vector<TileOp> prologue; // per block of rows, before the walk
+    std::vector<TileOp> step;     // per live tile of the stream
+    std::vector<TileOp> epilogue; // per block of rows, after the walk
+};
+
+/** A whole program: for every point of `grid` and every block of `query`, each pass. */
+struct TileProgram {
+    std::string name;
+    std::vector<Axis> grid;  // batch axes, innermost first
+    Axis query, stream;
+    int query_tile = 0, stream_tile = 0;
+    bool query_descending = false;  // blocks with the last rows first
+    std::vector<TileValue> values;
+    std::vector<StreamPass> passes;
+    std::vector<Output> outputs;  // names, types and axes; their values are in the Store ops
+    Roles roles;
+
+    const TileValue &value(const std::string &name) const;
+    bool has_value(const std::string &name) const;
+};
+
+}  // namespace strobe
+
+#endif
