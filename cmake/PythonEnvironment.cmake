@@ -30,4 +30,3 @@ execute_process(
   COMMAND "${STROBE_PYTHON}" -c
           "import importlib.util as u; print(u.find_spec('halide').submodule_search_locations[0])"
   OUTPUT_VARIABLE STROBE_HALIDE_ROOT OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-list(APPEND CMAKE_PREFIX_PATH "${STROBE_HALIDE_ROOT}")

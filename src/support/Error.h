@@ -37,7 +37,7 @@ struct Thrower {
         message << x;
         return *this;
     }
-    ~Thrower() noexcept(false) {
+    [[noreturn]] ~Thrower() noexcept(false) {
         throw Error(message.str());
     }
 };
