@@ -13,6 +13,10 @@
  *    clamped to the axis' domain;
  *  - a tile value is a Variable with its name: its element at the current
  *    point (a value without an axis is broadcast along it);
+ *  - elements beyond an axis' domain are computed and dropped: a Load gives 0
+ *    there, the guard is false beyond the end of the stream, a Store skips rows
+ *    beyond the end of the query axis. An Image Call outside a Load may read
+ *    anything there, but must not fault;
  *  - input elements, scalars and extents as in ReductionGraph.h;
  *  - exp, log, tanh ... are Halide's; the exponent's base is e.
  */
@@ -66,9 +70,12 @@ struct TileOp {
     std::string note;                   // printed behind the op: a stage count, an instruction
 };
 
-/** One walk over the stream. */
+/** One walk over the stream, in tiles aligned at the axis' min: those that meet
+ * [mask.begin, mask.end), clamped to the domain. */
 struct StreamPass {
-    MaskVerdict mask;             // tail of the stream included in guard and full
+    /** guard: undefined if no tile needs one; the tail of the stream is included in
+     * guard and full. dead and full are always defined. */
+    MaskVerdict mask;
     std::vector<TileOp> prologue; // per block of rows, before the walk
     std::vector<TileOp> step;     // per live tile of the stream
     std::vector<TileOp> epilogue; // per block of rows, after the walk
@@ -79,6 +86,7 @@ struct TileProgram {
     std::string name;
     std::vector<Axis> grid;  // batch axes, innermost first
     Axis query, stream;
+    std::vector<Axis> columns;  // feature and inner axes: whole inside a tile, their TileDim size = extent (to be checked)
     int query_tile = 0, stream_tile = 0;
     bool query_descending = false;  // blocks with the last rows first
     std::vector<TileValue> values;
@@ -88,6 +96,8 @@ struct TileProgram {
 
     const TileValue &value(const std::string &name) const;
     bool has_value(const std::string &name) const;
+    /** Any axis of the program: grid, query, stream or column. */
+    const Axis &axis(const std::string &name) const;
 };
 
 }  // namespace strobe
