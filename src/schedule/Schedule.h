@@ -31,7 +31,8 @@ struct Directive {
     std::vector<std::string> subjects;  // Funcs or inputs it applies to; empty: the whole algorithm
     std::string name;
     std::vector<DirectiveArgument> arguments;
-    SourceSpan span;
+    SourceSpan span;                        // of the name
+    std::vector<SourceSpan> subject_spans;  // empty, or one a subject
     bool operator==(const Directive &o) const {
         return subjects == o.subjects && name == o.name && arguments == o.arguments;
     }
@@ -41,6 +42,9 @@ class Schedule {
 public:
     std::vector<Directive> directives;
 
+    /** Appends a directive; the methods below are its named forms. */
+    Schedule &add(Directive directive);
+
     /** Compute `size` consecutive points of a parallel axis in one block. */
     Schedule &tile(const std::string &axis, int size);
     /** Walk a reduced axis in tiles of `size`. */
@@ -49,20 +53,20 @@ public:
     Schedule &online(const std::vector<std::string> &reductions);
     /** Walk the stream once more for what depends on this reduction. */
     Schedule &recompute(const std::string &reduction);
-    /** Keep `count` tiles of an input in flight. how: "tma" (sm_90) or "copy". */
+    /** Keep `count` tiles of each of these inputs in flight. how: "tma" (sm_90) or "copy". */
     Schedule &stage(const std::vector<std::string> &inputs, int count, const std::string &how = "tma");
-    /** Contract on the matrix unit, operands rounded to `type` ("bf16", "fp16", "own"). */
+    /** Contract on the matrix unit, operands rounded to `type` ("bf16", "fp16", "tf32", "own"). */
     Schedule &mma(const std::string &func, const std::string &instruction, const std::string &type);
     /** Warp roles: consumer warpgroups of 64 rows each, one producer warpgroup; registers a thread. */
     Schedule &warps(int consumers, int producer, int consumer_registers, int producer_registers);
     /** Warpgroups take turns on the matrix unit. */
-    Schedule &pingpong();
-    /** Do not visit tiles in which the mask is nowhere true. */
+    Schedule &pingpong(bool on = true);
+    /** Do not visit tiles in which the mask is nowhere true; "off" visits all. */
     Schedule &skip(const std::string &what = "mask");
-    /** Separate code for these tiles ("full", "partial"): full ones carry no mask. */
+    /** Separate code for these tiles ("full", "partial"): full ones carry no mask. {"off"}: one code for all. */
     Schedule &specialize(const std::vector<std::string> &cases);
     /** One block a multiprocessor that takes tiles until none is left. */
-    Schedule &persistent();
+    Schedule &persistent(bool on = true);
     /** Order of the blocks, innermost first; "i descending" hands out the last rows first. */
     Schedule &blocks(const std::vector<std::string> &order);
     /** Rescale the running state only when the maximum grew by more than `bits` powers of two. */
@@ -79,6 +83,7 @@ public:
         return !(*this == o);
     }
     const Directive *find(const std::string &name) const;  // the last one, or null
+    size_t hash() const;
 };
 
 /** What the later stages need, resolved and checked against graph, plan and target. */
@@ -91,11 +96,20 @@ struct Choices {
     bool query_descending = false;
     int stages = 2;
     int consumers = 2;  // warpgroups
+    int producers = 1;  // warpgroups that only copy; 0: consumers copy for themselves
     int consumer_registers = 240, producer_registers = 24;
     int rescale_bits = 0;  // 0: always
     int vector_lanes = 8;
-    std::map<std::string, std::string> mma;  // Func -> operand type; absent: the algorithm's own
+    /** Operand type of a contraction: "bf16", "fp16", "tf32"; absent: the algorithm's own. Keyed by
+     * the reduction's name and, where the plan keeps it as a moment, by the moment's name too. */
+    std::map<std::string, std::string> mma;
+    std::string instruction;               // the matrix instruction: "wgmma", "mma"; "" without a matrix unit
+    std::string copies;                    // how tiles of inputs arrive: "tma", "copy"; "" on a CPU
+    std::vector<std::string> block_order;  // the batch axes, innermost first (behind the query axis)
     bool operator==(const Choices &o) const;
+    bool operator!=(const Choices &o) const {
+        return !(*this == o);
+    }
 };
 
 }  // namespace strobe

@@ -1,0 +1,157 @@
+#include "Directives.h"
+
+#include "PrintSchedule.h"
+#include "support/Error.h"
+#include "support/NearestName.h"
+
+namespace strobe {
+
+namespace {
+
+using Subjects = DirectiveSpec::Subjects;
+
+std::vector<DirectiveSpec> make_table() {
+    return {
+        {"tile", {"axis", "size"}, 2, false, Subjects::None, "tile(axis, size)",
+         "Compute this many consecutive points of a parallel axis in one block."},
+        {"stream", {"axis", "size"}, 2, false, Subjects::None, "stream(axis, size)",
+         "Walk a reduced axis in tiles of this size."},
+        {"online", {}, 1, true, Subjects::None, "online(reduction, ...)",
+         "Compute these reductions in one walk over the stream."},
+        {"recompute", {}, 1, true, Subjects::None, "recompute(reduction, ...)",
+         "Complete these reductions in an earlier walk, and walk the stream once more for what needs them."},
+        {"stage", {"count", "how"}, 1, false, Subjects::Inputs, "input, ...: stage(count[, tma | copy])",
+         "Keep this many tiles of the inputs in flight."},
+        {"mma", {"instruction", "type", "a"}, 1, false, Subjects::Funcs,
+         "func, ...: mma(instruction[, bf16 | fp16 | tf32 | own][, a=registers | shared])",
+         "Contract on the matrix unit, with the operands rounded to this type."},
+        {"warps", {"consumers", "producer", "registers"}, 1, false, Subjects::None,
+         "warps(consumers=n[, producer=n][, registers=consumer:producer])",
+         "Warpgroups that compute, warpgroups that copy, and their registers a thread."},
+        {"pingpong", {"state"}, 0, false, Subjects::None, "pingpong[(on | off)]",
+         "Warpgroups take turns on the matrix unit."},
+        {"skip", {"what"}, 0, false, Subjects::None, "skip(mask | off)",
+         "Do not visit tiles in which the mask is nowhere true."},
+        {"specialize", {}, 1, true, Subjects::None, "specialize(full, partial | off)",
+         "Separate code for tiles in which the mask is everywhere true."},
+        {"persistent", {"state"}, 0, false, Subjects::None, "persistent[(on | off)]",
+         "One block a multiprocessor, taking tiles until none is left."},
+        {"blocks", {}, 1, true, Subjects::None, "blocks(axis [descending], axis, ...)",
+         "Order of the blocks, innermost axis first."},
+        {"rescale_when", {"bits"}, 1, false, Subjects::None, "rescale_when(bits)",
+         "Rescale the running state only when the maximum grew by more than this many powers of two."},
+        {"vectorize", {"axis", "lanes"}, 2, false, Subjects::None, "vectorize(axis, lanes)",
+         "Vector lanes for elementwise work along the stream."},
+        {"parallel", {}, 1, true, Subjects::None, "parallel(axis, ...)", "Run blocks on the thread pool."},
+    };
+}
+
+std::vector<std::string> directive_names() {
+    std::vector<std::string> names;
+    for (const DirectiveSpec &s : known_directives()) {
+        names.push_back(s.name);
+    }
+    return names;
+}
+
+void check_arguments(const Directive &d, const DirectiveSpec &spec) {
+    const std::string what = "can't read " + to_string(d);
+    const std::string legal = spec.usage;
+    std::vector<bool> given(spec.parameters.size());
+    size_t position = 0;
+    for (const DirectiveArgument &a : d.arguments) {
+        size_t slot = position;
+        if (!a.key.empty()) {
+            for (slot = 0; slot < spec.parameters.size() && spec.parameters[slot] != a.key; slot++) {
+            }
+            if (slot == spec.parameters.size()) {
+                report_schedule_error(a.span, what,
+                                      spec.name + " has no argument called " + a.key +
+                                          suggestion_for(a.key, spec.parameters),
+                                      legal);
+            }
+        } else if (spec.variadic) {
+            continue;
+        } else if (position++ >= spec.parameters.size()) {
+            report_schedule_error(a.span, what,
+                                  spec.name + " takes at most " + std::to_string(spec.parameters.size()) +
+                                      " arguments; this is one too many",
+                                  legal);
+        }
+        if (given[slot]) {
+            report_schedule_error(a.span, what, "its argument " + spec.parameters[slot] + " is given twice", legal);
+        }
+        given[slot] = true;
+    }
+    if (spec.variadic && d.arguments.empty()) {
+        report_schedule_error(d.span, what, spec.name + " needs at least one argument", legal);
+    }
+    for (int i = 0; i < spec.required && !spec.variadic; i++) {
+        if (!given[i]) {
+            report_schedule_error(d.span, what, spec.name + " needs its argument " + spec.parameters[i], legal);
+        }
+    }
+}
+
+}  // namespace
+
+const std::vector<DirectiveSpec> &known_directives() {
+    static const std::vector<DirectiveSpec> table = make_table();
+    return table;
+}
+
+const DirectiveSpec *find_directive(const std::string &name) {
+    for (const DirectiveSpec &s : known_directives()) {
+        if (s.name == name) {
+            return &s;
+        }
+    }
+    return nullptr;
+}
+
+const DirectiveArgument *argument_of(const Directive &d, const std::string &parameter) {
+    const DirectiveSpec *spec = find_directive(d.name);
+    size_t position = 0;
+    for (const DirectiveArgument &a : d.arguments) {
+        if (!a.key.empty() ? a.key == parameter
+                           : spec && position < spec->parameters.size() && spec->parameters[position++] == parameter) {
+            return &a;
+        }
+    }
+    return nullptr;
+}
+
+void check_directive(const Directive &d) {
+    const DirectiveSpec *spec = find_directive(d.name);
+    if (!spec) {
+        report_schedule_error(d.span, "unknown directive " + d.name + suggestion_for(d.name, directive_names()), "",
+                              "");
+    }
+    if (spec->subjects == Subjects::None && !d.subjects.empty()) {
+        report_schedule_error(d.subject_spans.empty() ? d.span : d.subject_spans[0], "can't read " + to_string(d),
+                              spec->name + " applies to the whole algorithm, not to " + list_of(d.subjects),
+                              spec->usage);
+    }
+    if (spec->subjects != Subjects::None && d.subjects.empty()) {
+        report_schedule_error(d.span, "can't read " + to_string(d),
+                              spec->name + " must say which " +
+                                  (spec->subjects == Subjects::Inputs ? "inputs" : "Funcs") + " it applies to",
+                              spec->usage);
+    }
+    check_arguments(d, *spec);
+}
+
+void report_schedule_error(const SourceSpan &span, const std::string &what, const std::string &evidence,
+                           const std::string &legal) {
+    std::string text = position_of(span) + "error: " + what + "\n" + caret_of(span);
+    if (!evidence.empty()) {
+        text += "  " + evidence + "\n";
+    }
+    if (!legal.empty()) {
+        text += "  legal here: " + legal + "\n";
+    }
+    text.pop_back();
+    throw UserError(text);
+}
+
+}  // namespace strobe
