@@ -71,6 +71,9 @@ struct ReductionGraph {
     std::vector<Axis> axes;
     std::vector<Reduction> reductions;  // each after those its body uses
     std::vector<Output> outputs;
+    /** What reading took for granted and the caller must check: equal lengths of
+     * inputs that are walked together. Over input extents only. */
+    std::vector<Expr> requirements;
 
     const Axis &axis(const std::string &name) const;
     const Reduction &reduction(const std::string &name) const;

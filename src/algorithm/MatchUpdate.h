@@ -1,0 +1,26 @@
+#ifndef STROBE_ALGORITHM_MATCH_UPDATE_H
+#define STROBE_ALGORITHM_MATCH_UPDATE_H
+
+/** \file
+ * Recognises an update definition as a reduction step. */
+
+#include "ReductionGraph.h"
+
+namespace strobe {
+
+/** f = f (op) body. */
+struct UpdateStep {
+    ReduceOp op = ReduceOp::Sum;
+    Expr body;
+};
+
+/** Matches the value of element \p element of \p f's first update definition, as
+ * the user wrote it. Understands any nesting of one associative operator around
+ * the call to f itself, f - x, and select(f < x, x, f) and its mirror images;
+ * select(c, f op x, f) becomes a body that is the identity where c is false.
+ * Throws UserError otherwise. */
+UpdateStep match_update(const Halide::Internal::Function &f, int element);
+
+}  // namespace strobe
+
+#endif
