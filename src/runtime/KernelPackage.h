@@ -112,8 +112,21 @@ struct KernelPackage {
 };
 
 std::vector<uint8_t> serialize_package(const KernelPackage &package);
-/** Throws RuntimeFailure naming what is wrong. */
+/** Throws RuntimeFailure naming what is wrong. What it returns is valid. */
 KernelPackage parse_package(const uint8_t *data, size_t size);
+
+/** Throws RuntimeFailure unless every index points at something, every count is
+ * within the bounds that the launcher relies on, and every type exists. */
+void validate_package(const KernelPackage &package);
+
+/** The checksum stored in a serialized package, read without parsing the rest: a
+ * cheap name for its content. 0 if the bytes are too few to be a package. */
+uint64_t stored_checksum(const uint8_t *data, size_t size);
+
+/** Bounds that validate_package holds a package to. */
+constexpr int max_rank = 8, max_buffers = 64, max_scalars = 64, max_tensor_maps = 16, max_workspaces = 16;
+constexpr int max_kernels = 16;
+constexpr int max_params = 128, max_param_bytes = 4096;
 
 }  // namespace strobe
 
