@@ -49,8 +49,8 @@ inline Halide::Func scores(const Tensor &q, const Tensor &k) {
     Halide::Var i("i"), j("j"), h("h"), b("b");
     Halide::RDom d(0, q.features, "d");
     Halide::Func scores("scores");
-    scores(j, i, h, b) += Halide::cast<float>(q.element(d, i, h, b)) *
-                          Halide::cast<float>(k.element(d, j, grouped(h, q, k), b));
+    scores(j, i, h, b) +=
+        Halide::cast<float>(q.element(d, i, h, b)) * Halide::cast<float>(k.element(d, j, grouped(h, q, k), b));
     return scores;
 }
 

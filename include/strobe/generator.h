@@ -21,9 +21,7 @@
 namespace strobe {
 
 /** Element type of q, k, v and out: bf16 (default), fp16 or fp32. */
-enum class ElementKind { bf16,
-                         fp16,
-                         fp32 };
+enum class ElementKind { bf16, fp16, fp32 };
 
 inline Halide::Type halide_type(ElementKind kind) {
     switch (kind) {
@@ -56,9 +54,11 @@ public:
     using Func = Halide::Func;
 
     GeneratorParam<ElementKind> dtype{
-        "dtype", ElementKind::bf16, {{"bf16", ElementKind::bf16}, {"fp16", ElementKind::fp16}, {"fp32", ElementKind::fp32}}};
-    GeneratorParam<int> head_dim{"head_dim", 64, 1, 1024};
-    GeneratorParam<int> value_dim{"value_dim", 0, 0, 1024};  // 0: head_dim
+        "dtype",
+        ElementKind::bf16,
+        {{"bf16", ElementKind::bf16}, {"fp16", ElementKind::fp16}, {"fp32", ElementKind::fp32}}};
+    GeneratorParam<int> head_dim{"head_dim", 64};
+    GeneratorParam<int> value_dim{"value_dim", 0};  // 0: head_dim
 
     Input<Buffer<void, 4>> q{"q"};
     Input<Buffer<void, 4>> k{"k"};
@@ -85,6 +85,8 @@ public:
     }
 
     void generate() {
+        check("head_dim", head_dim, 1);
+        check("value_dim", value_dim, 0);
         static_cast<Variant *>(this)->define();
         constrain();
     }
@@ -103,6 +105,13 @@ protected:
     }
 
 private:
+    static void check(const char *name, int value, int least) {
+        if (value < least || value > 1024) {
+            throw Halide::CompileError(std::string(name) + " is " + std::to_string(value) + "; it must be in [" +
+                                       std::to_string(least) + ", 1024]");
+        }
+    }
+
     /** What is known of the shapes at compile time, and typical sizes for schedulers that ask. */
     void constrain() {
         const int keyed = head_dim, valued = value_dim == 0 ? keyed : int(value_dim);

@@ -1,0 +1,240 @@
+#include "Problem.h"
+
+#include "Reference.h"
+#include "support/Error.h"
+#include "support/NearestName.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+namespace strobe {
+
+using namespace Halide;
+
+namespace {
+
+/** Calls action with a null pointer to the C++ type of t's elements. */
+template<typename Action>
+void dispatch(const Type &t, const Action &action) {
+    if (t == Float(32)) {
+        action(static_cast<float *>(nullptr));
+    } else if (t == Float(64)) {
+        action(static_cast<double *>(nullptr));
+    } else if (t == Float(16)) {
+        action(static_cast<float16_t *>(nullptr));
+    } else if (t == BFloat(16)) {
+        action(static_cast<bfloat16_t *>(nullptr));
+    } else if (t == Int(32)) {
+        action(static_cast<int32_t *>(nullptr));
+    } else if (t == Int(64)) {
+        action(static_cast<int64_t *>(nullptr));
+    } else if (t == Int(8)) {
+        action(static_cast<int8_t *>(nullptr));
+    } else if (t == UInt(8)) {
+        action(static_cast<uint8_t *>(nullptr));
+    } else {
+        strobe_user_error() << "can't make data of type " << t
+                            << "; supported: float16, bfloat16, float32, float64, int8, int32, int64, uint8";
+    }
+}
+
+template<typename T>
+T convert(double x) {
+    if constexpr (std::is_same_v<T, float16_t> || std::is_same_v<T, bfloat16_t>) {
+        return T(float(x));
+    } else {
+        return static_cast<T>(x);
+    }
+}
+
+/** The extent of a dimension as the algorithm declares it. */
+int declared_extent(Parameter *p, const std::string &name, int dim) {
+    const Expr extent = p ? p->extent_constraint(dim) : Expr();
+    auto value = extent.defined() ? Internal::as_const_int(Internal::simplify(extent)) : std::nullopt;
+    if (!value) {
+        strobe_user_error() << "the algorithm needs an input " << name
+                            << " whose innermost dimension has a constant extent, as strobe::Attention declares it";
+    }
+    return static_cast<int>(*value);
+}
+
+double scalar_value(const Parameter &p, const Problem &problem) {
+    auto given = problem.scalars.find(p.name());
+    Expr e = given != problem.scalars.end() ? Expr(given->second) : p.default_value();
+    if (!e.defined()) {
+        strobe_user_error() << "scalar " << p.name() << " has no default; give it a value: " << p.name() << "=...";
+    }
+    e = Internal::simplify(cast(Float(64), e));
+    auto value = Internal::as_const_float(e);
+    strobe_internal_assert(value) << e;
+    auto bound = [](const Expr &b) { return *Internal::as_const_float(Internal::simplify(cast(Float(64), b))); };
+    const double low = p.min_value().defined() ? bound(p.min_value()) : -HUGE_VAL;
+    const double high = p.max_value().defined() ? bound(p.max_value()) : HUGE_VAL;
+    if (!(*value >= low && *value <= high)) {
+        strobe_user_error() << "scalar " << p.name() << " is " << *value << "; it must be in [" << low << ", " << high
+                            << "]";
+    }
+    return *value;
+}
+
+void set_scalar(Parameter &p, double value) {
+    if (p.type() == Float(32)) {
+        p.set_scalar<float>(static_cast<float>(value));
+    } else if (p.type() == Int(32)) {
+        p.set_scalar<int32_t>(static_cast<int32_t>(value));
+    } else if (p.type() == Float(64)) {
+        p.set_scalar<double>(value);
+    } else {
+        strobe_user_error() << "scalar " << p.name() << " has type " << p.type()
+                            << "; supported here: float32, float64, int32";
+    }
+}
+
+void fill_extra(Buffer<> &buffer, std::mt19937 &random) {
+    if (buffer.type().is_float()) {
+        const double n = static_cast<double>(buffer.dim(0).extent());
+        fill(buffer, [&](int64_t index) {
+            return std::exp2(-8.0 * static_cast<double>(index % buffer.dim(0).extent() + 1) / n);
+        });
+        return;
+    }
+    // About six segments along the innermost dimension.
+    std::bernoulli_distribution next(std::min(1.0, 6.0 / std::max(1, buffer.dim(0).extent())));
+    int id = 0;
+    fill(buffer, [&](int64_t index) {
+        id = index % buffer.dim(0).extent() == 0 ? 0 : id + int(next(random));
+        return double(id);
+    });
+}
+
+std::vector<int> output_sizes(Instance &instance, const Func &output, const Problem &problem) {
+    if (output.dimensions() == 4) {
+        return {declared_extent(instance.input("v"), "v", 0), problem.queries, problem.heads, problem.batch};
+    }
+    if (output.dimensions() == 3) {
+        return {problem.queries, problem.heads, problem.batch};
+    }
+    strobe_user_error() << "output " << output.name() << " has " << output.dimensions()
+                        << " dimensions; supported here: (value, query, head, batch) and (query, head, batch)";
+}
+
+}  // namespace
+
+void check_problem(const Problem &p) {
+    const std::pair<const char *, int> sizes[] = {
+        {"batch", p.batch}, {"heads", p.heads}, {"kv-heads", p.kv_heads}, {"queries", p.queries}, {"keys", p.keys}};
+    for (const auto &[name, value] : sizes) {
+        if (value < 1) {
+            strobe_user_error() << name << " is " << value << "; it must be at least 1";
+        }
+    }
+    if (p.heads % p.kv_heads != 0) {
+        strobe_user_error() << "heads is " << p.heads << ", kv-heads is " << p.kv_heads
+                            << "; heads must be a multiple of kv-heads";
+    }
+}
+
+void bind_inputs(Instance &instance, const Problem &problem) {
+    check_problem(problem);
+    std::vector<std::string> scalars;
+    for (const Parameter &p : instance.inputs) {
+        if (!p.is_buffer()) {
+            scalars.push_back(p.name());
+        }
+    }
+    for (const auto &[name, value] : problem.scalars) {
+        if (!instance.input(name) || instance.input(name)->is_buffer()) {
+            strobe_user_error() << instance.name << " has no scalar " << name << suggestion_for(name, scalars);
+        }
+    }
+
+    std::mt19937 random(problem.seed);
+    std::normal_distribution<double> normal;
+    for (const char *name : {"q", "k", "v"}) {
+        Parameter *p = instance.input(name);
+        const bool query = *name == 'q';
+        Buffer<> buffer(p ? p->type() : Float(32), {declared_extent(p, name, 0), query ? problem.queries : problem.keys,
+                                                    query ? problem.heads : problem.kv_heads, problem.batch});
+        fill(buffer, [&](int64_t) { return normal(random); });
+        p->set_buffer(buffer);
+    }
+    bool more = false;
+    for (Parameter &p : instance.inputs) {
+        if (!p.is_buffer()) {
+            set_scalar(p, scalar_value(p, problem));
+        } else {
+            more = more || !p.buffer().defined();
+        }
+    }
+    if (!more) {
+        return;
+    }
+    std::vector<Buffer<>> outputs = make_outputs(instance, instance.outputs, problem);
+    Pipeline(instance.outputs).infer_input_bounds(Realization(outputs), get_host_target());
+    for (Parameter &p : instance.inputs) {
+        const std::string &name = p.name();
+        if (p.is_buffer() && name != "q" && name != "k" && name != "v") {
+            Buffer<> buffer = p.buffer();
+            fill_extra(buffer, random);
+        }
+    }
+}
+
+std::vector<Buffer<>> make_outputs(Instance &instance, const std::vector<Func> &outputs, const Problem &problem) {
+    std::vector<Buffer<>> buffers;
+    for (const Func &f : outputs) {
+        Buffer<> buffer(f.type(), output_sizes(instance, f, problem));
+        fill(buffer, [](int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
+        buffers.push_back(buffer);
+    }
+    return buffers;
+}
+
+void fill(Buffer<> &buffer, const std::function<double(int64_t)> &value) {
+    dispatch(buffer.type(), [&](auto *type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        T *data = static_cast<T *>(buffer.data());
+        const int64_t size = static_cast<int64_t>(buffer.number_of_elements());
+        for (int64_t n = 0; n < size; n++) {
+            data[n] = convert<T>(value(n));
+        }
+    });
+}
+
+double element(const Buffer<> &buffer, int64_t index) {
+    double result = 0;
+    dispatch(buffer.type(), [&](auto *type) {
+        using T = std::remove_pointer_t<decltype(type)>;
+        result = static_cast<double>(static_cast<const T *>(buffer.data())[index]);
+    });
+    return result;
+}
+
+Difference difference(const Buffer<> &a, const Buffer<> &b) {
+    strobe_internal_assert(a.number_of_elements() == b.number_of_elements());
+    Difference d;
+    const int64_t size = static_cast<int64_t>(a.number_of_elements());
+    for (int64_t n = 0; n < size; n++) {
+        const double x = element(a, n), y = element(b, n);
+        double error = x == y ? 0 : std::abs(x - y);
+        if (std::isnan(error)) {
+            error = std::isnan(x) && std::isnan(y) ? 0 : HUGE_VAL;
+        }
+        d.mean += error / static_cast<double>(size);
+        if (error > d.largest) {
+            d.largest = error;
+            d.at = n;
+        }
+    }
+    return d;
+}
+
+double unit_roundoff(const Type &type) {
+    if (type == BFloat(16)) {
+        return std::ldexp(1.0, -8);
+    }
+    return std::ldexp(1.0, type.bits() == 16 ? -11 : type.bits() == 32 ? -24 : -53);
+}
+
+}  // namespace strobe

@@ -1,0 +1,53 @@
+#ifndef STROBE_DRIVER_PROBLEM_H
+#define STROBE_DRIVER_PROBLEM_H
+
+/** \file
+ * Sizes and data to run an algorithm on, and how two results compare. Works for
+ * every algorithm that has inputs q, k, v and outputs of rank 4 (value, query,
+ * head, batch) or 3 (query, head, batch), as strobe::Attention declares them. */
+
+#include "Instance.h"
+
+#include <cstdint>
+#include <functional>
+
+namespace strobe {
+
+struct Problem {
+    int batch = 1, heads = 4, kv_heads = 4, queries = 1024, keys = 1024;
+    uint32_t seed = 0;
+    std::map<std::string, double> scalars;  // by name; the others take their defaults
+};
+
+/** Throws UserError when a size is not positive, or heads are no multiple of kv_heads. */
+void check_problem(const Problem &problem);
+
+/** q, k and v of the problem's sizes and every scalar. Further buffers
+ * get the sizes that the algorithm reads of them. Data: q, k, v normal; other
+ * floats the falling powers of two that ALiBi uses; integers are the ids of
+ * random consecutive segments.
+ * Throws UserError for a scalar that the algorithm does not have or that is
+ * outside its declared range. */
+void bind_inputs(Instance &instance, const Problem &problem);
+
+/** Buffers for the outputs, filled with NaN. \p outputs may be widened Funcs of the instance's. */
+std::vector<Halide::Buffer<>> make_outputs(Instance &instance, const std::vector<Halide::Func> &outputs,
+                                           const Problem &problem);
+
+/** Any element type to and from double, in memory order of a dense buffer. */
+void fill(Halide::Buffer<> &buffer, const std::function<double(int64_t)> &value);
+double element(const Halide::Buffer<> &buffer, int64_t index);
+
+struct Difference {
+    double largest = 0;  // of |a - b|; equal infinities differ by 0, NaN on one side by infinity
+    double mean = 0;
+    int64_t at = -1;  // index of the largest
+};
+Difference difference(const Halide::Buffer<> &a, const Halide::Buffer<> &b);
+
+/** Rounding to \p type loses at most this fraction of a value: 2^-8 for bf16. */
+double unit_roundoff(const Halide::Type &type);
+
+}  // namespace strobe
+
+#endif

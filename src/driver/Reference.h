@@ -1,0 +1,29 @@
+#ifndef STROBE_DRIVER_REFERENCE_H
+#define STROBE_DRIVER_REFERENCE_H
+
+/** \file
+ * What every schedule and backend is compared with: the algorithm itself, run by
+ * Halide on the CPU without Strobe. */
+
+#include "Halide.h"
+
+#include <vector>
+
+namespace strobe {
+
+/** Gives every Func with an update definition a compute_root() and leaves the
+ * rest inline: Halide's plainest legal schedule. Intermediates take O(Sq * Sk). */
+void compute_reductions_at_root(const std::vector<Halide::Func> &outputs);
+
+/** The same algorithm in float64: every floating-point type, literal, load and
+ * library call is widened, so that roundings on the way are gone. The new Funcs
+ * have no schedule; they read the same inputs. */
+std::vector<Halide::Func> widen_to_float64(const std::vector<Halide::Func> &outputs);
+
+/** The target on which references run: the host, where NaN and infinities mean
+ * what IEEE 754 says. */
+Halide::Target reference_target();
+
+}  // namespace strobe
+
+#endif
