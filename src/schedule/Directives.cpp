@@ -23,7 +23,7 @@ std::vector<DirectiveSpec> make_table() {
         {"stage", {"count", "how"}, 1, false, Subjects::Inputs, "input, ...: stage(count[, tma | copy])",
          "Keep this many tiles of the inputs in flight."},
         {"mma", {"instruction", "type", "a"}, 1, false, Subjects::Funcs,
-         "func, ...: mma(instruction[, bf16 | fp16 | tf32 | own][, a=registers | shared])",
+         "func, ...: mma(instruction[, bf16 | fp16 | fp32 | own][, a=registers | shared])",
          "Contract on the matrix unit, with the operands rounded to this type."},
         {"warps", {"consumers", "producer", "registers"}, 1, false, Subjects::None,
          "warps(consumers=n[, producer=n][, registers=consumer:producer])",

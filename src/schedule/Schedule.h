@@ -55,7 +55,7 @@ public:
     Schedule &recompute(const std::string &reduction);
     /** Keep `count` tiles of each of these inputs in flight. how: "tma" (sm_90) or "copy". */
     Schedule &stage(const std::vector<std::string> &inputs, int count, const std::string &how = "tma");
-    /** Contract on the matrix unit, operands rounded to `type` ("bf16", "fp16", "tf32", "own"). */
+    /** Contract on the matrix unit, operands rounded to `type` ("bf16", "fp16", "fp32", "own"). */
     Schedule &mma(const std::string &func, const std::string &instruction, const std::string &type);
     /** Warp roles: consumer warpgroups of 64 rows each, one producer warpgroup; registers a thread. */
     Schedule &warps(int consumers, int producer, int consumer_registers, int producer_registers);
@@ -100,9 +100,7 @@ struct Choices {
     int consumer_registers = 240, producer_registers = 24;
     int rescale_bits = 0;  // 0: always
     int vector_lanes = 8;
-    /** Operand type of a contraction: "bf16", "fp16", "tf32"; absent: the algorithm's own. Keyed by
-     * the reduction's name and, where the plan keeps it as a moment, by the moment's name too. */
-    std::map<std::string, std::string> mma;
+    std::map<std::string, std::string> mma;  // Func -> operand type; absent: the algorithm's own
     std::string instruction;               // the matrix instruction: "wgmma", "mma"; "" without a matrix unit
     std::string copies;                    // how tiles of inputs arrive: "tma", "copy"; "" on a CPU
     std::vector<std::string> block_order;  // the batch axes, innermost first (behind the query axis)

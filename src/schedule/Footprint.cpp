@@ -1,0 +1,162 @@
+#include "Footprint.h"
+
+#include <algorithm>
+
+namespace strobe {
+
+namespace {
+
+constexpr int warpgroup_threads = 128;
+constexpr int warpgroup_rows = 64;
+constexpr int barrier_bytes = 1024;  // barriers, the tile counter, and alignment of the first tile
+constexpr int base_registers = 20;   // addresses, loop counters, descriptors
+
+int64_t round_down(int64_t x, int64_t step) {
+    return x / step * step;
+}
+
+bool is_rounded(const Contraction &c, const Choices &choices) {
+    for (const std::string &name : c.names) {
+        auto chosen = choices.mma.find(name);
+        if (chosen != choices.mma.end()) {
+            return chosen->second == "bf16" || chosen->second == "fp16";
+        }
+    }
+    return !c.operands.empty() && c.operands[0].type.bits() == 16;
+}
+
+int64_t columns_of(const Contraction &c, const Choices &choices) {
+    return c.scores ? choices.stream_tile : c.size.value_or(0);
+}
+
+/** Registers of a consumer thread in one pass. */
+std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload &pass, const Choices &choices) {
+    int64_t scores = 0, accumulators = 0;
+    bool rounded = false;
+    for (int i : pass.contractions) {
+        const Contraction &c = work.contractions[i];
+        (c.scores ? scores : accumulators) += columns_of(c, choices) / 2;
+        rounded |= !c.scores && is_rounded(c, choices);
+    }
+    const int64_t weights = pass.weight_tiles * choices.stream_tile / (rounded ? 4 : 2);
+    // Each thread holds two rows' state; values on their way through the special-function unit take
+    // about one more register for every 16 columns.
+    return {{"scores", scores},
+            {"accumulators", accumulators},
+            {"weights", weights},
+            {"row state", 2 * (pass.pivots + pass.row_moments)},
+            {"addresses and temporaries", base_registers + choices.stream_tile / 16}};
+}
+
+int64_t total(const std::vector<FootprintTerm> &terms) {
+    int64_t sum = 0;
+    for (const FootprintTerm &t : terms) {
+        sum += t.amount;
+    }
+    return sum;
+}
+
+/** Operand tiles. Rows that come from the query axis are loaded once a block, and the results leave
+ * through the same memory; streamed ones are kept `stages` times. */
+std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &choices) {
+    std::vector<FootprintTerm> terms;
+    int64_t rows = 0, results = 0;
+    std::string row_names;
+    for (const Operand &o : work.operands()) {
+        const int64_t bytes = o.width.value_or(0) * o.type.bytes();
+        if (o.by_stream) {
+            terms.push_back({std::to_string(choices.stages) + " x " + o.input,
+                             choices.stages * choices.stream_tile * bytes});
+        } else if (o.by_query) {
+            rows += choices.query_tile * bytes;
+            row_names += (row_names.empty() ? "" : ", ") + o.input;
+        }
+    }
+    for (const Contraction &c : work.contractions) {
+        if (!c.scores) {
+            const int bytes = c.operands.empty() ? c.result.bytes() : c.operands[0].type.bytes();
+            results = std::max(results, choices.query_tile * c.size.value_or(0) * bytes);
+        }
+    }
+    terms.insert(terms.begin(), {row_names.empty() ? "results" : row_names, std::max(rows, results)});
+    return terms;
+}
+
+bool sizes_known(const Workload &work) {
+    return std::all_of(work.contractions.begin(), work.contractions.end(), [](const Contraction &c) {
+        return c.size && std::all_of(c.operands.begin(), c.operands.end(),
+                                     [](const Operand &o) { return o.width.has_value(); });
+    });
+}
+
+void add_cpu_tiles(const Workload &work, const Choices &choices, Footprint &f) {
+    for (const Contraction &c : work.contractions) {
+        const int64_t bytes = choices.query_tile * columns_of(c, choices) * 4;
+        f.shared_terms.push_back({c.func, bytes});
+    }
+}
+
+}  // namespace
+
+Footprint footprint_of(const Workload &work, const Choices &choices, const Capability &capability) {
+    Footprint f;
+    f.known = sizes_known(work);
+    f.threads = warpgroup_threads * (choices.consumers + choices.producers);
+    f.shared_terms = operand_tiles(work, choices);
+    if (!capability.is_gpu()) {
+        f.threads = 1;
+        add_cpu_tiles(work, choices, f);
+        f.shared_bytes = total(f.shared_terms);
+        return f;
+    }
+    f.shared_terms.push_back({"barriers", barrier_bytes});
+    f.shared_bytes = total(f.shared_terms);
+    for (const PassWorkload &pass : work.passes) {
+        std::vector<FootprintTerm> terms = registers_of(work, pass, choices);
+        if (total(terms) > f.registers) {
+            f.registers = (int)total(terms);
+            f.register_terms = terms;
+        }
+    }
+    // A warpgroup with more than 64 rows of the tile would hold several fragments.
+    const int rows = choices.consumers * warpgroup_rows;
+    if (rows > 0 && choices.query_tile > rows) {
+        f.registers = f.registers * (choices.query_tile / rows);
+    }
+    const int by_threads = capability.threads / std::max(1, f.threads);
+    const int block_registers = launch_registers(f.threads, capability) * f.threads;
+    const int by_registers = capability.registers / std::max(1, block_registers);
+    const int by_shared = (int)(capability.shared_bytes / std::max<int64_t>(1, f.shared_bytes + 1024));
+    f.blocks_per_multiprocessor = std::max(1, std::min({by_threads, by_registers, by_shared}));
+    return f;
+}
+
+std::string sum_text(const std::vector<FootprintTerm> &terms, const std::string &unit) {
+    std::string text;
+    for (const FootprintTerm &t : terms) {
+        if (t.amount > 0) {
+            text += (text.empty() ? "" : " + ") + t.what + " " + std::to_string(t.amount) + unit;
+        }
+    }
+    return text;
+}
+
+int launch_registers(int threads, const Capability &capability) {
+    const int share = (int)round_down(capability.registers / std::max(1, threads), 8);
+    return std::min(share, capability.registers_per_thread + 1);
+}
+
+RegisterSplit largest_split(int consumers, int producers, const Capability &capability) {
+    const int groups = consumers + producers;
+    if (!capability.register_reallocation || producers == 0) {
+        const int each = std::min(launch_registers(groups * warpgroup_threads, capability), 248);
+        return {each, each};
+    }
+    const int pool = groups * std::min(launch_registers(groups * warpgroup_threads, capability), 256);
+    RegisterSplit split;
+    split.consumer = (int)std::min<int64_t>(240, round_down((pool - 24 * producers) / consumers, 8));
+    split.producer = (int)std::min<int64_t>(40, round_down((pool - consumers * split.consumer) / producers, 8));
+    return split;
+}
+
+}  // namespace strobe

@@ -1,0 +1,387 @@
+#include "Workload.h"
+
+#include <algorithm>
+#include <set>
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+bool contains(const std::vector<std::string> &list, const std::string &name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+bool is_tensor_load(const Call *op) {
+    return op->call_type == Call::Image;
+}
+
+/** Calls of inputs, and Variables, in an Expr. */
+class Uses : public IRGraphVisitor {
+    using IRGraphVisitor::visit;
+
+    void visit(const Call *op) override {
+        if (is_tensor_load(op)) {
+            loads.push_back(op);
+        }
+        IRGraphVisitor::visit(op);
+    }
+
+    void visit(const Variable *op) override {
+        variables.insert(op->name);
+        if (op->param.defined() && !op->param.is_buffer()) {
+            scalars.insert(op->name);
+        }
+    }
+
+public:
+    std::vector<const Call *> loads;
+    std::set<std::string> variables, scalars;
+
+    Uses() = default;
+    explicit Uses(const Expr &e) {
+        add(e);
+    }
+    void add(const Expr &e) {
+        if (e.defined()) {
+            e.accept(this);
+        }
+    }
+};
+
+Uses uses_of(const ReductionGraph &graph) {
+    Uses uses;
+    for (const Reduction &r : graph.reductions) {
+        uses.add(r.body);
+        uses.add(r.init);
+    }
+    for (const Output &o : graph.outputs) {
+        uses.add(o.value);
+    }
+    return uses;
+}
+
+Expr without_casts(Expr e) {
+    while (const Cast *c = e.as<Cast>()) {
+        e = c->value;
+    }
+    return e;
+}
+
+/** The factors of a product, looking through casts. */
+void factors_of(const Expr &e, std::vector<Expr> &factors) {
+    Expr inner = without_casts(e);
+    if (const Mul *mul = inner.as<Mul>()) {
+        factors_of(mul->a, factors);
+        factors_of(mul->b, factors);
+    } else {
+        factors.push_back(inner);
+    }
+}
+
+/** Replaces the extents of buffers by what they declare. */
+class DeclaredExtents : public IRMutator {
+    using IRMutator::visit;
+
+    Expr visit(const Variable *op) override {
+        if (!op->param.defined() || !op->param.is_buffer()) {
+            return op;
+        }
+        for (int d = 0; d < op->param.dimensions(); d++) {
+            if (!ends_with(op->name, ".extent." + std::to_string(d))) {
+                continue;
+            }
+            Expr e = op->param.extent_constraint(d);
+            e = e.defined() ? e : op->param.extent_constraint_estimate(d);
+            return e.defined() ? e : Expr(op);
+        }
+        return op;
+    }
+};
+
+std::optional<int64_t> constant_of(const Expr &e) {
+    if (!e.defined()) {
+        return std::nullopt;
+    }
+    if (auto value = as_const_int(simplify(DeclaredExtents().mutate(e)))) {
+        return *value;
+    }
+    return std::nullopt;
+}
+
+class Builder {
+    const ReductionGraph &graph;
+    const Plan &plan;
+    Workload work;
+
+    bool is_row_axis(const std::string &axis) const {
+        return axis == plan.roles.query || axis == plan.roles.stream || contains(plan.roles.batch, axis);
+    }
+
+    Operand operand_of(const Call *load) {
+        Operand o;
+        o.input = load->name;
+        o.load = Expr(load);
+        o.type = load->type;
+        o.width = 1;
+        std::set<std::string> axes;
+        for (const Expr &index : load->args) {
+            for (const std::string &a : axes_of(graph, index)) {
+                axes.insert(a);
+            }
+        }
+        for (const std::string &a : axes) {
+            o.by_query |= a == plan.roles.query;
+            o.by_stream |= a == plan.roles.stream;
+            if (is_row_axis(a)) {
+                continue;
+            }
+            std::optional<int64_t> size = known_size(graph, a, work.sizes);
+            o.width = o.width && size ? std::optional<int64_t>(*o.width * *size) : std::nullopt;
+        }
+        return o;
+    }
+
+    /** The loads in a product that use one of these axes; sets matrix if each is a
+     * factor of its own and there are \p expected of them. */
+    std::vector<Operand> operands_in(const Expr &body, const std::vector<std::string> &axes, size_t expected,
+                                     bool &matrix) {
+        std::vector<Operand> operands;
+        for (const Call *load : Uses(body).loads) {
+            std::vector<std::string> used = axes_of(graph, Expr(load));
+            if (std::any_of(used.begin(), used.end(), [&](const std::string &a) { return contains(axes, a); })) {
+                operands.push_back(operand_of(load));
+            }
+        }
+        std::vector<Expr> factors;
+        factors_of(body, factors);
+        size_t bare = std::count_if(factors.begin(), factors.end(), [&](const Expr &f) {
+            std::vector<std::string> used = axes_of(graph, f);
+            return f.as<Call>() && is_tensor_load(f.as<Call>()) &&
+                   std::any_of(used.begin(), used.end(), [&](const std::string &a) { return contains(axes, a); });
+        });
+        matrix = bare == expected && operands.size() == expected;
+        return operands;
+    }
+
+    /** Contractions inside a tile, such as the scores. */
+    void add_inner(const Reduction &r) {
+        Contraction c;
+        c.func = r.name;
+        c.names = {r.name};
+        c.scores = contains(r.axes, plan.roles.stream) && contains(r.axes, plan.roles.query);
+        c.result = r.type;
+        c.size = 1;
+        for (const std::string &a : r.over) {
+            std::optional<int64_t> size = known_size(graph, a, work.sizes);
+            c.size = c.size && size ? std::optional<int64_t>(*c.size * *size) : std::nullopt;
+        }
+        c.operands = operands_in(r.body, r.over, 2, c.matrix);
+        c.matrix &= c.scores && r.op == ReduceOp::Sum && c.operands[0].by_query != c.operands[1].by_query;
+        work.contractions.push_back(c);
+    }
+
+    std::vector<std::string> names_of(const Moment &m) const {
+        std::vector<std::string> names;
+        const std::set<std::string> axes(m.axes.begin(), m.axes.end());
+        for (const Reduction &r : graph.reductions) {
+            if (contains(r.over, plan.roles.stream) && std::set<std::string>(r.axes.begin(), r.axes.end()) == axes) {
+                names.push_back(r.name);
+            }
+        }
+        for (const Output &o : plan.outputs) {
+            if (Uses(o.value).variables.count(m.name)) {
+                names.push_back(o.name);
+            }
+        }
+        return names;
+    }
+
+    void add_moment(const Pass &pass, const Moment &m, PassWorkload &p, std::vector<Expr> &weights) {
+        std::vector<std::string> features;
+        for (const std::string &a : m.axes) {
+            if (!is_row_axis(a)) {
+                features.push_back(a);
+            }
+        }
+        if (features.empty()) {
+            p.row_moments++;
+            return;
+        }
+        Contraction c;
+        c.names = names_of(m);
+        c.func = c.names.empty() ? m.name : c.names[0];
+        c.result = m.type;
+        c.size = 1;
+        for (const std::string &a : features) {
+            std::optional<int64_t> size = known_size(graph, a, work.sizes);
+            c.size = c.size && size ? std::optional<int64_t>(*c.size * *size) : std::nullopt;
+        }
+        Expr factor = m.factor.defined() ? m.factor : make_one(m.type);
+        c.operands = operands_in(factor, features, 1, c.matrix);
+        c.matrix &= m.op == ReduceOp::Sum;
+        p.contractions.push_back((int)work.contractions.size());
+        work.contractions.push_back(c);
+
+        // The weights: what multiplies the operand. Equal ones are computed and kept once.
+        Expr weight = m.pivot >= 0 ? Variable::make(Float(32), pass.pivots[m.pivot].name) : make_one(Float(32));
+        std::vector<Expr> factors;
+        factors_of(factor, factors);
+        for (const Expr &f : factors) {
+            std::vector<std::string> used = axes_of(graph, f);
+            if (std::none_of(features.begin(), features.end(),
+                             [&](const std::string &a) { return contains(used, a); })) {
+                weight = weight * cast(weight.type(), f);
+            }
+        }
+        if (std::none_of(weights.begin(), weights.end(), [&](const Expr &w) { return graph_equal(w, weight); })) {
+            weights.push_back(weight);
+            p.weight_tiles++;
+        }
+    }
+
+    /** Everything an Expr refers to, through reductions evaluated inside the tile. */
+    void inner_uses(const Expr &e, std::set<std::string> &names) const {
+        for (const std::string &v : Uses(e).variables) {
+            const Reduction *r = v[0] == '%' ? graph.referred(Variable::make(Int(32), v)) : nullptr;
+            if (r && contains(plan.inner, r->name) && names.insert(r->name).second) {
+                inner_uses(r->body, names);
+            }
+        }
+    }
+
+    void add_pass(const Pass &pass) {
+        PassWorkload p;
+        std::set<std::string> inner;
+        std::vector<Expr> weights;
+        for (const Pivot &pivot : pass.pivots) {
+            inner_uses(pivot.exponent, inner);
+            p.pivots++;
+            p.running_pivots += pivot.policy == Pivot::Policy::RunningMax;
+        }
+        for (const Moment &m : pass.moments) {
+            inner_uses(m.guard, inner);
+            inner_uses(m.factor, inner);
+            add_moment(pass, m, p, weights);
+        }
+        for (size_t i = 0; i < plan.inner.size(); i++) {
+            if (inner.count(plan.inner[i])) {
+                p.contractions.push_back((int)i);
+            }
+        }
+        std::sort(p.contractions.begin(), p.contractions.end());
+        p.masked = pass.mask.guard.defined() && !is_const_one(pass.mask.guard);
+        work.passes.push_back(p);
+    }
+
+public:
+    Builder(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given)
+        : graph(graph), plan(plan) {
+        work.sizes = given;
+        for (const Axis &a : graph.axes) {
+            if (auto size = known_size(graph, a.name, given)) {
+                work.sizes[a.name] = *size;
+            }
+        }
+        work.inputs = inputs_of(graph);
+    }
+
+    Workload build() {
+        for (const std::string &name : plan.inner) {
+            add_inner(graph.reduction(name));
+        }
+        for (const Pass &pass : plan.passes) {
+            add_pass(pass);
+        }
+        return work;
+    }
+};
+
+}  // namespace
+
+const Contraction *Workload::find(const std::string &name) const {
+    for (const Contraction &c : contractions) {
+        if (c.func == name || contains(c.names, name)) {
+            return &c;
+        }
+    }
+    return nullptr;
+}
+
+std::vector<Operand> Workload::operands() const {
+    std::vector<Operand> all;
+    for (const Contraction &c : contractions) {
+        for (const Operand &o : c.operands) {
+            if (std::none_of(all.begin(), all.end(), [&](const Operand &a) {
+                    return graph_equal(a.load, o.load);
+                })) {
+                all.push_back(o);
+            }
+        }
+    }
+    return all;
+}
+
+std::optional<int64_t> known_size(const ReductionGraph &graph, const std::string &axis, const AxisSizes &given) {
+    auto found = given.find(axis);
+    if (found != given.end()) {
+        return found->second;
+    }
+    if (auto size = constant_of(graph.axis(axis).extent)) {
+        return size;
+    }
+    for (const Call *load : uses_of(graph).loads) {
+        for (size_t d = 0; d < load->args.size(); d++) {
+            const Variable *v = load->args[d].as<Variable>();
+            if (!v || v->name != axis) {
+                continue;
+            }
+            if (load->image.defined()) {
+                return load->image.dim((int)d).extent();
+            }
+            if (!load->param.defined()) {
+                continue;
+            }
+            Expr declared = load->param.extent_constraint((int)d);
+            declared = declared.defined() ? declared : load->param.extent_constraint_estimate((int)d);
+            if (auto size = constant_of(declared)) {
+                return size;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+Workload workload_of(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given) {
+    return Builder(graph, plan, given).build();
+}
+
+std::vector<std::string> inputs_of(const ReductionGraph &graph) {
+    std::vector<std::string> names;
+    for (const Call *load : uses_of(graph).loads) {
+        if (!contains(names, load->name)) {
+            names.push_back(load->name);
+        }
+    }
+    return names;
+}
+
+std::vector<std::string> scalars_of(const ReductionGraph &graph) {
+    Uses uses = uses_of(graph);
+    return {uses.scalars.begin(), uses.scalars.end()};
+}
+
+int pass_of(const Plan &plan, const std::string &reduction) {
+    for (size_t i = 0; i < plan.passes.size(); i++) {
+        for (const Readout &r : plan.passes[i].readouts) {
+            if (r.name == "%" + reduction) {
+                return (int)i;
+            }
+        }
+    }
+    return (int)plan.passes.size() - 1;
+}
+
+}  // namespace strobe

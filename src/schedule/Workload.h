@@ -1,0 +1,75 @@
+#ifndef STROBE_SCHEDULE_WORKLOAD_H
+#define STROBE_SCHEDULE_WORKLOAD_H
+
+/** \file
+ * What a plan asks of a machine, before tile sizes are chosen: the contractions of
+ * each pass with their operands, and how many values of each shape are live at
+ * once. Legality and the cost model both count from here. */
+
+#include "derivation/Plan.h"
+
+#include <map>
+#include <optional>
+
+namespace strobe {
+
+/** Sizes of axes, where they are known. */
+using AxisSizes = std::map<std::string, int64_t>;
+
+/** An input that is read tile by tile as the operand of a contraction. */
+struct Operand {
+    std::string input;
+    Expr load;  // the element that is read: two heads of one input are two operands
+    Type type;
+    bool by_query = false, by_stream = false;
+    std::optional<int64_t> width;  // elements a row or key: the product of its feature and inner axes
+};
+
+/** A sum of products, over an inner axis or over the stream. */
+struct Contraction {
+    std::string func;                // the reduction's name, or the first of the moment's
+    std::vector<std::string> names;  // all names that a schedule may call it by
+    bool scores = false;             // result over query x stream; else over query x features, summed over the stream
+    bool matrix = false;             // a sum of products of two operands: the matrix unit can take it
+    std::vector<Operand> operands;
+    Type result;
+    std::optional<int64_t> size;  // scores: the inner extent; else the features
+};
+
+/** What lives in one pass. Counts are of distinct values. */
+struct PassWorkload {
+    std::vector<int> contractions;  // indices into Workload::contractions, those evaluated in this pass
+    int pivots = 0, running_pivots = 0;
+    int row_moments = 0;   // one element a row
+    int weight_tiles = 0;  // rounded and kept for a contraction over the stream
+    bool masked = false;
+};
+
+struct Workload {
+    std::vector<Contraction> contractions;
+    std::vector<PassWorkload> passes;
+    std::vector<std::string> inputs;  // every input tensor by name
+    AxisSizes sizes;
+
+    const Contraction *find(const std::string &func) const;
+    /** Distinct operands of the whole program. */
+    std::vector<Operand> operands() const;
+};
+
+/** The size of an axis: from \p given, its extent if that is constant, or what the
+ * inputs it indexes declare (a bound, else an estimate). */
+std::optional<int64_t> known_size(const ReductionGraph &graph, const std::string &axis, const AxisSizes &given = {});
+
+Workload workload_of(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given = {});
+
+/** The names of all inputs that the graph reads, and of its scalar parameters. */
+std::vector<std::string> inputs_of(const ReductionGraph &graph);
+std::vector<std::string> scalars_of(const ReductionGraph &graph);
+
+/** The pass in which a reduction is complete: the one that reads it out for later
+ * passes, else the last. */
+int pass_of(const Plan &plan, const std::string &reduction);
+
+}  // namespace strobe
+
+#endif
