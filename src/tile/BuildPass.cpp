@@ -26,15 +26,15 @@ MaskVerdict tile_mask(const TileBuilder &b, const MaskVerdict &derived) {
     const int tile = b.program.stream_tile;
     MaskVerdict mask = derived;
     if (!mask.guard.defined() || !mask.full.defined()) {
-        mask.full = Expr(!mask.guard.defined());
+        mask.full = mask.guard.defined() ? const_false() : const_true();
     }
     if (!mask.dead.defined()) {
         mask.dead = const_false();
     }
     if (!can_prove(stream.extent % tile == 0)) {
-        const Expr last = simplify(stream.min + stream.extent - 1);
-        const Expr inside = Variable::make(Int(32), stream.name) <= last;
-        const Expr whole = Variable::make(Int(32), stream.name + ".lo") + (tile - 1) <= last;
+        const Expr end = simplify(stream.min + stream.extent);
+        const Expr inside = Variable::make(Int(32), stream.name) < end;
+        const Expr whole = Variable::make(Int(32), stream.name + ".lo") + (tile - 1) < end;
         mask.guard = mask.guard.defined() ? mask.guard && inside : inside;
         mask.full = is_const_one(mask.full) ? whole : mask.full && whole;
     }
@@ -189,7 +189,9 @@ std::string PassBuilder::term_tile(const Moment &m, const Expr &elementwise, siz
     if (!value.defined()) {
         value = make_one(m.type);
     }
-    Term term{value, mask.guard.defined() && (m.pivot < 0 || m.op != ReduceOp::Sum), Expr(), m.op, ""};
+    // A weight of 0 masks nothing but itself: another factor may be infinite or NaN there.
+    const bool weights_mask = m.pivot >= 0 && m.op == ReduceOp::Sum && !elementwise.defined();
+    Term term{value, mask.guard.defined() && !weights_mask, Expr(), m.op, ""};
     if (m.guard.defined() && !graph_equal(m.guard, plan.mask.guard)) {
         term.own_guard = m.guard;
     }

@@ -5,7 +5,7 @@
  * What the parts of build_tiles share: the program so far, names, tile shapes,
  * loads that are made once, and the pass being filled. */
 
-#include "Factors.h"
+#include "SplitProduct.h"
 #include "TileProgram.h"
 #include "derivation/Plan.h"
 #include "schedule/Schedule.h"

@@ -1,5 +1,5 @@
-#ifndef STROBE_TILE_FACTORS_H
-#define STROBE_TILE_FACTORS_H
+#ifndef STROBE_TILE_SPLIT_PRODUCT_H
+#define STROBE_TILE_SPLIT_PRODUCT_H
 
 /** \file
  * Takes products apart, to find the two operands of a contraction. */

@@ -1,4 +1,4 @@
-#include "Factors.h"
+#include "SplitProduct.h"
 
 namespace strobe {
 
