@@ -18,19 +18,18 @@ namespace strobe {
 
 /** One family of matrix instructions. */
 struct MatrixUnit {
-    std::string name;              // as a schedule names it: "wgmma", "mma"
-    double fma_16bit = 0;          // bf16 and fp16, float32 accumulators
-    double fma_tf32 = 0;           // float32 operands of which 10 mantissa bits are used
-    int rows = 64;                 // rows of a tile that one warpgroup (4 warps) takes at a time
-    int depth_bytes = 32;          // bytes along the contracted axis of one instruction
-    int column_step = 8;           // columns of a result are a multiple of this
-    int max_columns = 256;         // columns of one instruction's result
+    std::string name;                   // as a schedule names it: "wgmma", "mma"
+    double fma_16bit = 0;               // bf16 and fp16, float32 accumulators
+    double fma_tf32 = 0;                // float32 operands of which 10 mantissa bits are used
+    int rows = 64;                      // rows of a tile that one warpgroup (4 warps) takes at a time
+    int depth_bytes = 32;               // bytes along the contracted axis of one instruction
+    int column_step = 8;                // columns of a result are a multiple of this
+    int max_columns = 256;              // columns of one instruction's result
     double shared_bytes_per_clk = 128;  // operands that it reads from shared memory
 };
 
 struct Capability {
-    enum class Kind { Cpu,
-                      Gpu };
+    enum class Kind { Cpu, Gpu };
 
     std::string name;  // "sm_90a", "x86-avx2"
     std::string text;  // the product that the figures are of
@@ -51,10 +50,10 @@ struct Capability {
     int shared_bytes = 0;            // of a multiprocessor
     int registers = 0;               // 32-bit, of a multiprocessor
     int registers_per_thread = 255;
-    int threads = 0;        // resident in a multiprocessor
-    int block_threads = 0;  // of one block
-    bool bulk_copies = false;            // tensor-map copies into shared memory (TMA)
-    bool register_reallocation = false;  // warpgroups may trade registers (setmaxnreg)
+    int threads = 0;                       // resident in a multiprocessor
+    int block_threads = 0;                 // of one block
+    bool bulk_copies = false;              // tensor-map copies into shared memory (TMA)
+    bool register_reallocation = false;    // warpgroups may trade registers (setmaxnreg)
     std::vector<MatrixUnit> matrix_units;  // the fastest first
 
     // CPU

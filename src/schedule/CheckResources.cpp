@@ -1,7 +1,5 @@
 #include "CheckSchedule.h"
 
-#include "support/NearestName.h"
-
 namespace strobe {
 
 namespace {
@@ -13,11 +11,11 @@ std::string kib(int64_t bytes) {
 }
 
 std::string shared_text(const std::vector<FootprintTerm> &terms) {
-    std::vector<std::string> parts;
+    std::string text;
     for (const FootprintTerm &t : terms) {
-        parts.push_back(t.what + " " + kib(t.amount));
+        text += (text.empty() ? "" : " + ") + t.what + " " + kib(t.amount);
     }
-    return list_of(parts, " + ");
+    return text;
 }
 
 bool shared_fits(const Footprint &f, const Capability &capability) {
@@ -49,8 +47,8 @@ std::optional<Refusal> check_split(const Choices &choices, const Capability &cap
     const int threads = 128 * groups;
     if (threads > capability.block_threads) {
         return Refusal{{"warps", "tile"},
-                       std::to_string(groups) + " warpgroups are " + std::to_string(threads) + " threads; a block has at most " +
-                           std::to_string(capability.block_threads),
+                       std::to_string(groups) + " warpgroups are " + std::to_string(threads) +
+                           " threads; a block has at most " + std::to_string(capability.block_threads),
                        "at most " + std::to_string(capability.block_threads / 128 - choices.producers) + " consumers"};
     }
     const int used =
@@ -62,8 +60,8 @@ std::optional<Refusal> check_split(const Choices &choices, const Capability &cap
     const RegisterSplit split = largest_split(choices.consumers, choices.producers, capability);
     return Refusal{{"warps"},
                    "128 x (" + std::to_string(choices.consumers) + " x " + std::to_string(choices.consumer_registers) +
-                       " + " + std::to_string(choices.producers) + " x " + std::to_string(choices.producer_registers) + ") = " +
-                       std::to_string(used) + " registers; " + std::to_string(threads) + " threads get " +
+                       " + " + std::to_string(choices.producers) + " x " + std::to_string(choices.producer_registers) +
+                       ") = " + std::to_string(used) + " registers; " + std::to_string(threads) + " threads get " +
                        std::to_string(pool) + " of the multiprocessor's " + std::to_string(capability.registers) +
                        " (an equal share each, in steps of 8)",
                    "registers=" + std::to_string(split.consumer) + ":" + std::to_string(split.producer)};

@@ -28,8 +28,8 @@ std::vector<std::string> names_in(const std::vector<Reduction> &reductions) {
 
 /** Digits only, at most nine; -1 for anything else. */
 int number_in(const std::string &s) {
-    const bool digits = !s.empty() && s.size() < 10 &&
-                        std::all_of(s.begin(), s.end(), [](unsigned char c) { return std::isdigit(c); });
+    const bool digits =
+        !s.empty() && s.size() < 10 && std::all_of(s.begin(), s.end(), [](unsigned char c) { return std::isdigit(c); });
     return digits ? std::stoi(s) : -1;
 }
 
@@ -76,7 +76,10 @@ class Checker {
         const int n = number_in(a.value);
         if (n < least || n > most) {
             refuse(a.span,
-                   a.value + (n < 0 ? " is not a whole number" : n < least ? " is too small" : " is too large"), legal);
+                   a.value + (n < 0       ? " is not a whole number"
+                              : n < least ? " is too small"
+                                          : " is too large"),
+                   legal);
         }
         return n;
     }
@@ -87,7 +90,8 @@ class Checker {
             return otherwise;
         }
         if (!contains(known, a.value)) {
-            refuse(a.span, a.value + " is not one of its values" + suggestion_for(a.value, known), list_of(known, " or "));
+            refuse(a.span, a.value + " is not one of its values" + suggestion_for(a.value, known),
+                   list_of(known, " or "));
         }
         return a.value;
     }
@@ -111,10 +115,10 @@ class Checker {
     /** What an axis is for, in the words of an error. */
     std::string use_of(const std::string &axis) const {
         const Roles &r = plan.roles;
-        return axis == r.stream ? axis + " is reduced, and walked tile by tile" :
-               axis == r.query  ? axis + " indexes the rows of the result" :
-               contains(r.batch, axis) ? axis + " is an axis of the grid: each of its points has blocks of its own" :
-                                         axis + " lies whole in one tile";
+        return axis == r.stream          ? axis + " is reduced, and walked tile by tile"
+               : axis == r.query         ? axis + " indexes the rows of the result"
+               : contains(r.batch, axis) ? axis + " is an axis of the grid: each of its points has blocks of its own"
+                                         : axis + " lies whole in one tile";
     }
 
     std::string axis_named(const DirectiveArgument &a, const std::string &name) const {
@@ -132,8 +136,8 @@ class Checker {
     void needs_axis(const DirectiveArgument &a, const std::string &expected, const std::string &usage) const {
         const std::string axis = axis_named(a, a.value);
         if (axis != expected) {
-            refuse(a.span, use_of(axis), usage + "(" + base_name(expected) + ", " +
-                                             (usage == "vectorize" ? "lanes)" : "size)"));
+            refuse(a.span, use_of(axis),
+                   usage + "(" + base_name(expected) + ", " + (usage == "vectorize" ? "lanes)" : "size)"));
         }
     }
 
@@ -190,8 +194,9 @@ void Checker::check_tile() {
     const int most = (machine.block_threads / 128 - 1) * rows;
     if (n > most) {
         refuse(size.span,
-               std::to_string(n / rows) + " warpgroups of " + std::to_string(rows) + " rows and the producer are more than the " +
-                   std::to_string(machine.block_threads) + " threads of a block",
+               std::to_string(n / rows) + " warpgroups of " + std::to_string(rows) +
+                   " rows and the producer are more than the " + std::to_string(machine.block_threads) +
+                   " threads of a block",
                "a size of at most " + std::to_string(most));
     }
 }
@@ -202,9 +207,8 @@ void Checker::check_stream() {
     c.stream_tile = number(size, 1, 65536, "a whole number from 1");
     if (machine.is_gpu() && (c.stream_tile % 16 != 0 || c.stream_tile > 256)) {
         refuse(size.span,
-               machine.matrix_units[0].name +
-                   " contracts 16 elements at a time and gives at most 256 columns; " + size.value +
-                   (c.stream_tile > 256 ? " is more" : " is not a multiple of 16"),
+               machine.matrix_units[0].name + " contracts 16 elements at a time and gives at most 256 columns; " +
+                   size.value + (c.stream_tile > 256 ? " is more" : " is not a multiple of 16"),
                "a multiple of 16 up to 256");
     }
 }
@@ -263,8 +267,8 @@ void Checker::check_online() {
         if (p != pass) {
             const Reduction *r = streamed_reduction(a);
             const std::string key = plan.passes.size() > 1 ? " [+" + std::to_string(pass - p) + " pass over " +
-                                                                 base_name(plan.roles.stream) + "]" :
-                                                             "";
+                                                                 base_name(plan.roles.stream) + "]"
+                                                           : "";
             refuse(a.span, reason_for_pass(r->name),
                    "recompute(" + a.value + ")" + key + ", or leave it out and let the scheduler choose",
                    "online(" + a.value + ")");
@@ -281,8 +285,9 @@ void Checker::check_recompute() {
             continue;
         }
         refuse(a.span,
-               r ? a.value + " is computed in the same walk as what needs it: another walk would repeat work for nothing" :
-                   a.value + " is an output: nothing is computed after it",
+               r ? a.value +
+                       " is computed in the same walk as what needs it: another walk would repeat work for nothing"
+                 : a.value + " is an output: nothing is computed after it",
                "online(" + a.value + "), or leave it out", "recompute(" + a.value + ")");
     }
 }
@@ -315,12 +320,13 @@ void Checker::check_stage() {
     const std::string copies = one_of(how, {"tma", "copy"}, machine.bulk_copies ? "tma" : "copy");
     if ((copies == "tma") != machine.bulk_copies) {
         refuse(how.span,
-               machine.bulk_copies ? "the matrix unit reads its operands as tma lays them out" :
-                                     machine.name + " has no tensor-map copies (tma)",
+               machine.bulk_copies ? "the matrix unit reads its operands as tma lays them out"
+                                   : machine.name + " has no tensor-map copies (tma)",
                machine.bulk_copies ? "tma" : "copy");
     }
     if (given.count("stage") && count != c.stages) {
-        refuse(argument("count").span, "the other inputs have " + std::to_string(c.stages) + " stages, and all share one ring",
+        refuse(argument("count").span,
+               "the other inputs have " + std::to_string(c.stages) + " stages, and all share one ring",
                "the same count for all");
     }
     c.stages = count;
@@ -336,7 +342,8 @@ void Checker::check_mma() {
     needs_gpu(machine.name + " has no matrix unit");
     if (!contains(known, instruction.value)) {
         refuse(instruction.span,
-               machine.name + " has no matrix instruction " + instruction.value + suggestion_for(instruction.value, known),
+               machine.name + " has no matrix instruction " + instruction.value +
+                   suggestion_for(instruction.value, known),
                list_of(known, " or "));
     }
     c.instruction = instruction.value;
@@ -367,25 +374,29 @@ void Checker::check_mma_func(const std::string &func, const SourceSpan &span, co
     const std::string operands = chosen == "own" ? own : chosen;
     const std::string inputs = base_name(k->operands[0].input);
     if (operands != own) {
-        refuse(type.span, "its operand " + inputs + " is " + (own.empty() ? "of mixed type" : own) + " in memory, and " + unit->name + " reads it as it lies there",
+        refuse(type.span,
+               "its operand " + inputs + " is " + (own.empty() ? "of mixed type" : own) + " in memory, and " +
+                   unit->name + " reads it as it lies there",
                own.empty() ? "leave it out" : "mma(" + unit->name + ", " + own + ")");
     }
     if (operands != "bf16" && operands != "fp16") {
-        refuse(type.span.known() ? type.span : span, unit->name + " multiplies bf16 or fp16; " + inputs + " is " + operands,
+        refuse(type.span.known() ? type.span : span,
+               unit->name + " multiplies bf16 or fp16; " + inputs + " is " + operands,
                "leave it out, or make the inputs bf16 or fp16");
     }
     const int64_t depth = unit->depth_bytes / 2;
     if (k->size && *k->size % (k->scores ? depth : unit->column_step) != 0) {
         refuse(span,
-               func + (k->scores ? " contracts " : " has ") + std::to_string(*k->size) + (k->scores ? " elements" : " columns") +
-                   "; " + unit->name + " takes multiples of " + std::to_string(k->scores ? depth : unit->column_step),
+               func + (k->scores ? " contracts " : " has ") + std::to_string(*k->size) +
+                   (k->scores ? " elements" : " columns") + "; " + unit->name + " takes multiples of " +
+                   std::to_string(k->scores ? depth : unit->column_step),
                "leave it out, or pad that dimension");
     }
     const std::string a = one_of(argument("a"), {"registers", "shared"}, k->scores ? "shared" : "registers");
     if ((a == "shared") != k->scores) {
         refuse(argument("a").span,
-               k->scores ? "its first operand is an input, which tma brings to shared memory" :
-                           "its first operand is computed, and lies in registers already",
+               k->scores ? "its first operand is an input, which tma brings to shared memory"
+                         : "its first operand is computed, and lies in registers already",
                k->scores ? "a=shared" : "a=registers");
     }
     c.mma[k->func] = operands;
@@ -402,7 +413,8 @@ void Checker::check_registers() {
         values[i] = number_in(parts[i]);
         if (values[i] < 24 || values[i] > 240 || values[i] % 8 != 0) {
             refuse(registers.span,
-                   "setmaxnreg takes a multiple of 8 from 24 to 240, not " + (parts[i].empty() ? "nothing" : parts[i]), legal);
+                   "setmaxnreg takes a multiple of 8 from 24 to 240, not " + (parts[i].empty() ? "nothing" : parts[i]),
+                   legal);
         }
     }
     c.consumer_registers = values[0];
@@ -413,21 +425,23 @@ void Checker::check_registers() {
 void Checker::check_warps() {
     needs_gpu("a CPU has no warps");
     const std::string most = std::to_string(machine.block_threads / 128 - 1);
-    c.consumers = number(argument("consumers"), 1, machine.block_threads / 128, "1 to " + most + " consumer warpgroups");
+    c.consumers =
+        number(argument("consumers"), 1, machine.block_threads / 128, "1 to " + most + " consumer warpgroups");
     if (argument_of(*current, "producer")) {
         const DirectiveArgument &producer = argument("producer");
         c.producers = number(producer, 0, 1, "producer=0 or producer=1");
         given.insert("producer");
         if ((c.producers == 1) != machine.bulk_copies) {
             refuse(producer.span,
-                   machine.bulk_copies ? "tma copies are issued by a producer warpgroup" :
-                                         "without tma, the consumers copy for themselves",
+                   machine.bulk_copies ? "tma copies are issued by a producer warpgroup"
+                                       : "without tma, the consumers copy for themselves",
                    machine.bulk_copies ? "producer=1" : "producer=0");
         }
     }
     if (argument_of(*current, "registers")) {
         if (!machine.register_reallocation) {
-            refuse(argument("registers").span, machine.name + " cannot move registers between warpgroups", "leave registers out");
+            refuse(argument("registers").span, machine.name + " cannot move registers between warpgroups",
+                   "leave registers out");
         }
         check_registers();
     }
@@ -548,14 +562,19 @@ void Checker::check_parallel() {
 
 void Checker::check_one(const Directive &d) {
     using Check = void (Checker::*)();
-    static const std::map<std::string, Check> checks = {
-        {"tile", &Checker::check_tile}, {"stream", &Checker::check_stream},
-        {"online", &Checker::check_online}, {"recompute", &Checker::check_recompute},
-        {"stage", &Checker::check_stage}, {"mma", &Checker::check_mma},
-        {"warps", &Checker::check_warps}, {"skip", &Checker::check_mask_directives},
-        {"specialize", &Checker::check_mask_directives}, {"blocks", &Checker::check_blocks},
-        {"rescale_when", &Checker::check_rescale}, {"vectorize", &Checker::check_vectorize},
-        {"parallel", &Checker::check_parallel}};
+    static const std::map<std::string, Check> checks = {{"tile", &Checker::check_tile},
+                                                        {"stream", &Checker::check_stream},
+                                                        {"online", &Checker::check_online},
+                                                        {"recompute", &Checker::check_recompute},
+                                                        {"stage", &Checker::check_stage},
+                                                        {"mma", &Checker::check_mma},
+                                                        {"warps", &Checker::check_warps},
+                                                        {"skip", &Checker::check_mask_directives},
+                                                        {"specialize", &Checker::check_mask_directives},
+                                                        {"blocks", &Checker::check_blocks},
+                                                        {"rescale_when", &Checker::check_rescale},
+                                                        {"vectorize", &Checker::check_vectorize},
+                                                        {"parallel", &Checker::check_parallel}};
     current = &d;
     check_directive(d);
     const bool repeatable = d.name == "stage" || d.name == "mma" || d.name == "recompute";
@@ -588,16 +607,19 @@ void Checker::check_together() {
         refuse(current->span,
                std::to_string(c.consumers) + " consumer warpgroups of " + std::to_string(rows) + " rows are " +
                    std::to_string(c.consumers * rows) + ", and the tile has " + std::to_string(c.query_tile),
-               "consumers=" + std::to_string(std::max(1, c.query_tile / rows)) + ", or tile(" + base_name(plan.roles.query) +
-                   ", " + std::to_string(c.consumers * rows) + ")");
+               "consumers=" + std::to_string(std::max(1, c.query_tile / rows)) + ", or tile(" +
+                   base_name(plan.roles.query) + ", " + std::to_string(c.consumers * rows) + ")");
     }
     if (c.pingpong && c.consumers < 2) {
         blame({"pingpong"});
-        refuse(current->span, "there is one consumer warpgroup, and turns take two", "warps(consumers=2), or pingpong(off)");
+        refuse(current->span, "there is one consumer warpgroup, and turns take two",
+               "warps(consumers=2), or pingpong(off)");
     }
     if (!machine.is_gpu() && c.stream_tile % c.vector_lanes != 0) {
         blame({"vectorize", "stream"});
-        refuse(current->span, std::to_string(c.vector_lanes) + " lanes do not divide the stream tile of " + std::to_string(c.stream_tile),
+        refuse(current->span,
+               std::to_string(c.vector_lanes) + " lanes do not divide the stream tile of " +
+                   std::to_string(c.stream_tile),
                "a stream tile that is a multiple of the lanes");
     }
     if (auto refusal = check_resources(work, c, machine)) {

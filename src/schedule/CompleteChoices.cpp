@@ -150,18 +150,17 @@ bool rows_grow(const Plan &plan) {
 }
 
 bool has_mask(const Plan &plan) {
-    return std::any_of(plan.passes.begin(), plan.passes.end(), [](const Pass &p) {
-        return p.mask.guard.defined() && !is_const_one(p.mask.guard);
-    });
+    return std::any_of(plan.passes.begin(), plan.passes.end(),
+                       [](const Pass &p) { return p.mask.guard.defined() && !is_const_one(p.mask.guard); });
 }
 
 std::string own_operand_type(const Contraction &c) {
     std::string name;
     for (const Operand &o : c.operands) {
-        const std::string own = o.type.is_bfloat()                     ? "bf16" :
-                                o.type == Float(16)                    ? "fp16" :
-                                o.type.is_float() && o.type.bits() == 32 ? "fp32" :
-                                                                         "";
+        const std::string own = o.type.is_bfloat()                         ? "bf16"
+                                : o.type == Float(16)                      ? "fp16"
+                                : o.type.is_float() && o.type.bits() == 32 ? "fp32"
+                                                                           : "";
         if (own.empty() || (!name.empty() && own != name)) {
             return "";
         }

@@ -10,9 +10,11 @@
 namespace strobe {
 
 struct DirectiveSpec {
-    enum class Subjects { None,
-                          Inputs,   // "k, v: stage(...)"
-                          Funcs };  // "scores: mma(...)"
+    enum class Subjects {
+        None,
+        Inputs,  // "k, v: stage(...)"
+        Funcs
+    };  // "scores: mma(...)"
     std::string name;
     std::vector<std::string> parameters;  // their keywords; positional arguments fill them in order
     int required = 0;                     // how many of them must be given
@@ -35,8 +37,8 @@ const DirectiveArgument *argument_of(const Directive &directive, const std::stri
 void check_directive(const Directive &directive);
 
 /** "file:3:8: error: what", the caret, the evidence and what would be legal, thrown as UserError. */
-[[noreturn]] void report_schedule_error(const SourceSpan &span, const std::string &what,
-                                        const std::string &evidence, const std::string &legal);
+[[noreturn]] void report_schedule_error(const SourceSpan &span, const std::string &what, const std::string &evidence,
+                                        const std::string &legal);
 
 }  // namespace strobe
 

@@ -65,8 +65,8 @@ std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &ch
     for (const Operand &o : work.operands()) {
         const int64_t bytes = o.width.value_or(0) * o.type.bytes();
         if (o.by_stream) {
-            terms.push_back({std::to_string(choices.stages) + " x " + o.input,
-                             choices.stages * choices.stream_tile * bytes});
+            terms.push_back(
+                {std::to_string(choices.stages) + " x " + o.input, choices.stages * choices.stream_tile * bytes});
         } else if (o.by_query) {
             rows += choices.query_tile * bytes;
             row_names += (row_names.empty() ? "" : ", ") + o.input;
@@ -84,8 +84,8 @@ std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &ch
 
 bool sizes_known(const Workload &work) {
     return std::all_of(work.contractions.begin(), work.contractions.end(), [](const Contraction &c) {
-        return c.size && std::all_of(c.operands.begin(), c.operands.end(),
-                                     [](const Operand &o) { return o.width.has_value(); });
+        return c.size &&
+               std::all_of(c.operands.begin(), c.operands.end(), [](const Operand &o) { return o.width.has_value(); });
     });
 }
 

@@ -213,8 +213,7 @@ class Parser {
     }
 
 public:
-    Parser(const std::string &text, const std::string &file)
-        : text(text), file(file) {
+    Parser(const std::string &text, const std::string &file) : text(text), file(file) {
     }
 
     Schedule parse() {

@@ -73,10 +73,10 @@ Schedule &Schedule::mma(const std::string &func, const std::string &instruction,
 }
 
 Schedule &Schedule::warps(int consumers, int producer, int consumer_registers, int producer_registers) {
-    return add(directive("warps", {keyword("consumers", std::to_string(consumers)),
-                                   keyword("producer", std::to_string(producer)),
-                                   keyword("registers", std::to_string(consumer_registers) + ":" +
-                                                            std::to_string(producer_registers))}));
+    return add(directive(
+        "warps",
+        {keyword("consumers", std::to_string(consumers)), keyword("producer", std::to_string(producer)),
+         keyword("registers", std::to_string(consumer_registers) + ":" + std::to_string(producer_registers))}));
 }
 
 Schedule &Schedule::pingpong(bool on) {

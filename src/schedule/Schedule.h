@@ -101,9 +101,9 @@ struct Choices {
     int rescale_bits = 0;  // 0: always
     int vector_lanes = 8;
     std::map<std::string, std::string> mma;  // Func -> operand type; absent: the algorithm's own
-    std::string instruction;               // the matrix instruction: "wgmma", "mma"; "" without a matrix unit
-    std::string copies;                    // how tiles of inputs arrive: "tma", "copy"; "" on a CPU
-    std::vector<std::string> block_order;  // the batch axes, innermost first (behind the query axis)
+    std::string instruction;                 // the matrix instruction: "wgmma", "mma"; "" without a matrix unit
+    std::string copies;                      // how tiles of inputs arrive: "tma", "copy"; "" on a CPU
+    std::vector<std::string> block_order;    // the batch axes, innermost first (behind the query axis)
     bool operator==(const Choices &o) const;
     bool operator!=(const Choices &o) const {
         return !(*this == o);

@@ -89,15 +89,15 @@ Schedule schedule_of(const Choices &c, const ReductionGraph &graph, const Plan &
     }
     if (has_mask(plan)) {
         schedule.skip(c.skip_dead ? "mask" : "off");
-        schedule.specialize(c.specialize_full ? std::vector<std::string>{"full", "partial"} :
-                                                std::vector<std::string>{"off"});
+        schedule.specialize(c.specialize_full ? std::vector<std::string>{"full", "partial"}
+                                              : std::vector<std::string>{"off"});
     }
     std::vector<std::string> order = {query};
     for (const std::string &a : c.block_order) {
         order.push_back(short_name(a, axes));
     }
-    const bool running = std::any_of(work.passes.begin(), work.passes.end(),
-                                     [](const PassWorkload &p) { return p.running_pivots > 0; });
+    const bool running =
+        std::any_of(work.passes.begin(), work.passes.end(), [](const PassWorkload &p) { return p.running_pivots > 0; });
     if (running) {
         schedule.rescale_when(c.rescale_bits);
     }

@@ -277,8 +277,7 @@ class Builder {
     }
 
 public:
-    Builder(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given)
-        : graph(graph), plan(plan) {
+    Builder(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given) : graph(graph), plan(plan) {
         work.sizes = given;
         for (const Axis &a : graph.axes) {
             if (auto size = known_size(graph, a.name, given)) {
@@ -314,9 +313,7 @@ std::vector<Operand> Workload::operands() const {
     std::vector<Operand> all;
     for (const Contraction &c : contractions) {
         for (const Operand &o : c.operands) {
-            if (std::none_of(all.begin(), all.end(), [&](const Operand &a) {
-                    return graph_equal(a.load, o.load);
-                })) {
+            if (std::none_of(all.begin(), all.end(), [&](const Operand &a) { return graph_equal(a.load, o.load); })) {
                 all.push_back(o);
             }
         }

@@ -34,7 +34,7 @@ int edit_distance(const std::string &a, const std::string &b) {
 
 std::string nearest_name(const std::string &name, const std::vector<std::string> &known) {
     std::string best;
-    int least = 1 + std::max<int>(1, (int)name.size() / 2);
+    int least = 1 + std::max<int>(2, (int)name.size() / 3);
     for (const std::string &k : known) {
         int distance = edit_distance(lower_case(name), lower_case(k));
         if (distance < least && distance < (int)std::max(k.size(), name.size())) {

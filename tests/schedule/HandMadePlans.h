@@ -12,17 +12,19 @@ namespace hand_made {
 
 using namespace Halide;
 
-enum class Mask { None,
-                  Causal,
-                  Window,  // j <= i && i - j <= window
-                  Document };
+enum class Mask {
+    None,
+    Causal,
+    Window,  // j <= i && i - j <= window
+    Document
+};
 
 struct Options {
     int head = 64, value = 64;
     Type element = BFloat(16);
     Mask mask = Mask::None;
     bool softcap = false;
-    bool threshold = false;  // one reduction is a barrier: two passes
+    bool threshold = false;    // one reduction is a barrier: two passes
     int heads_per_output = 1;  // 2: two softmaxes over different scores
 };
 
@@ -88,17 +90,26 @@ inline MaskVerdict verdict_of(Mask mask) {
     return v;
 }
 
+inline Moment moment(const std::string &name, ReduceOp op, int pivot, Expr guard, Expr factor,
+                     std::vector<std::string> axes) {
+    Moment m;
+    m.name = name;
+    m.op = op;
+    m.type = Float(32);
+    m.pivot = pivot;
+    m.guard = guard;
+    m.factor = factor;
+    m.axes = axes;
+    return m;
+}
+
 /** Scores, a softmax over j, and a weighted sum of the values. */
 inline Example attention(const Options &o = {}) {
     Example x;
     ReductionGraph &g = x.graph;
     Expr i = axis("i"), j = axis("j"), h = axis("h"), b = axis("b"), c = axis("c"), d = axis("d");
-    g.axes = {{"d", 0, o.value},
-              {"i", 0, axis("query_length")},
-              {"h", 0, axis("heads")},
-              {"b", 0, axis("batch")},
-              {"c", 0, o.head},
-              {"j", 0, axis("key_length")}};
+    g.axes = {{"d", 0, o.value}, {"i", 0, axis("query_length")}, {"h", 0, axis("heads")}, {"b", 0, axis("batch")},
+              {"c", 0, o.head},  {"j", 0, axis("key_length")}};
     Plan &plan = x.plan;
     plan.roles.query = "i";
     plan.roles.stream = "j";
@@ -111,8 +122,10 @@ inline Example attention(const Options &o = {}) {
     for (int n = 0; n < o.heads_per_output; n++) {
         const std::string suffix = n ? std::to_string(n) : "";
         Expr head = h * o.heads_per_output + n;
-        Expr body = cast<float>(load("q", o.element, {c, i, head, b})) * cast<float>(load("k", o.element, {c, j, head, b}));
-        g.reductions.push_back({"scores" + suffix, Float(32), {"j", "i", "h", "b"}, {"c"}, ReduceOp::Sum, Expr(), body});
+        Expr body =
+            cast<float>(load("q", o.element, {c, i, head, b})) * cast<float>(load("k", o.element, {c, j, head, b}));
+        g.reductions.push_back(
+            {"scores" + suffix, Float(32), {"j", "i", "h", "b"}, {"c"}, ReduceOp::Sum, Expr(), body});
         plan.inner.push_back("scores" + suffix);
         Expr s = g.reductions.back().ref() * 0.125f;
         if (o.softcap) {
@@ -128,7 +141,8 @@ inline Example attention(const Options &o = {}) {
     Expr result;
     for (int n = 0; n < o.heads_per_output; n++) {
         const std::string suffix = n ? std::to_string(n) : "", number = std::to_string(n);
-        g.reductions.push_back({"row_max" + suffix, Float(32), {"i", "h", "b"}, {"j"}, ReduceOp::Max, Expr(), masked[n]});
+        g.reductions.push_back(
+            {"row_max" + suffix, Float(32), {"i", "h", "b"}, {"j"}, ReduceOp::Max, Expr(), masked[n]});
         Expr p = exp(masked[n] - g.reductions.back().ref());
         g.reductions.push_back({"row_sum" + suffix, Float(32), {"i", "h", "b"}, {"j"}, ReduceOp::Sum, Expr(), p});
         Expr l = g.reductions.back().ref();
@@ -136,9 +150,15 @@ inline Example attention(const Options &o = {}) {
         Expr o_n = g.reductions.back().ref() / l;
         result = result.defined() ? result - o_n : o_n;
 
-        pass.pivots.push_back({"%p" + number, exponents[n], Pivot::Policy::RunningMax, Expr(), "the exponent is not bounded"});
-        pass.moments.push_back({"%m" + std::to_string(2 * n), ReduceOp::Sum, Float(32), n, guard, Expr(), {"i", "h", "b"}});
-        pass.moments.push_back({"%m" + std::to_string(2 * n + 1), ReduceOp::Sum, Float(32), n, guard, v, {"d", "i", "h", "b"}});
+        Pivot pivot;
+        pivot.name = "%p" + number;
+        pivot.exponent = exponents[n];
+        pivot.guard = guard;
+        pivot.reason = "the exponent is not bounded";
+        pass.pivots.push_back(pivot);
+        pass.moments.push_back(moment("%m" + std::to_string(2 * n), ReduceOp::Sum, n, guard, Expr(), {"i", "h", "b"}));
+        pass.moments.push_back(
+            moment("%m" + std::to_string(2 * n + 1), ReduceOp::Sum, n, guard, v, {"d", "i", "h", "b"}));
     }
     g.outputs = {{"out", o.element, {"d", "i", "h", "b"}, cast(o.element, result)}};
     Expr value;
@@ -152,7 +172,7 @@ inline Example attention(const Options &o = {}) {
         g.reductions.push_back({"threshold", Float(32), {"i", "h", "b"}, {"j"}, ReduceOp::Max, Expr(), masked[0]});
         Pass first;
         first.mask = pass.mask;
-        first.moments.push_back({"%t", ReduceOp::Max, Float(32), -1, guard, exponents[0], {"i", "h", "b"}});
+        first.moments.push_back(moment("%t", ReduceOp::Max, -1, guard, exponents[0], {"i", "h", "b"}));
         first.readouts.push_back({"%threshold", {"i", "h", "b"}, Internal::Variable::make(Float(32), "%t")});
         plan.passes.push_back(first);
         plan.facts.push_back({"threshold", "barrier",

@@ -141,7 +141,8 @@ TEST(CheckSchedule, NamesMayLeaveOutHalidesSuffix) {
     for (Reduction &r : x.graph.reductions) {
         r.name = r.name == "row_max" ? "row_max$3" : r.name;
     }
-    EXPECT_NO_THROW(check_schedule(parse_schedule("online(row_max, row_sum, out)"), x.graph, x.plan, capability_of("sm_90a")));
+    EXPECT_NO_THROW(
+        check_schedule(parse_schedule("online(row_max, row_sum, out)"), x.graph, x.plan, capability_of("sm_90a")));
 }
 
 TEST(CheckSchedule, BarriersAreRecomputed) {

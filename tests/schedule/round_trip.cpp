@@ -64,8 +64,7 @@ class RandomSchedule {
     }
 
 public:
-    explicit RandomSchedule(int seed)
-        : random(seed) {
+    explicit RandomSchedule(int seed) : random(seed) {
     }
 
     Schedule make() {
@@ -79,8 +78,8 @@ public:
                     d.subjects.push_back(text());
                 }
             }
-            int count = spec.variadic ? below(4) + 1
-                                      : spec.required + below((int)spec.parameters.size() - spec.required + 1);
+            int count =
+                spec.variadic ? below(4) + 1 : spec.required + below((int)spec.parameters.size() - spec.required + 1);
             bool keywords = !spec.variadic && below(2);
             for (int k = 0; k < count; k++) {
                 d.arguments.push_back({keywords ? spec.parameters[k] : "", value(), {}});
