@@ -1,0 +1,165 @@
+#include "IntrinsicTable.h"
+
+#include "support/Error.h"
+
+namespace strobe::device {
+
+namespace {
+
+/** Instructions that only place their operands: {r} result, {0} {1} .. arguments,
+ * {c0} {c1} .. constants, {id} a unique number. */
+const std::map<std::string, std::string> &simple_instructions() {
+    static const std::map<std::string, std::string> table = {
+        // Arithmetic.
+        {"fmax", "max.f32 {r}, {0}, {1};"},
+        {"fmin", "min.f32 {r}, {0}, {1};"},
+        {"tanh", "tanh.approx.f32 {r}, {0};"},
+        {"pack", "cvt.rn.{c0}x2.f32 {r}, {1}, {0};"},
+        // Between lanes.
+        {"shuffle_xor", "shfl.sync.bfly.b32 {r}, {0}, {c0}, 31, -1;"},
+        {"shuffle_from", "shfl.sync.idx.b32 {r}, {0}, {1}, 31, -1;"},
+        {"ballot", "{ .reg .pred %sp; setp.ne.s32 %sp, {0}, 0; vote.sync.ballot.b32 {r}, %sp, -1; }"},
+        // Memory.
+        {"load_global$f32", "ld.global.nc.b32 {r}, [{0}];"},
+        {"load_global$s32", "ld.global.nc.b32 {r}, [{0}];"},
+        {"load_global$u32", "ld.global.nc.b32 {r}, [{0}];"},
+        {"load_global$s64", "ld.global.nc.b64 {r}, [{0}];"},
+        {"load_global$u64", "ld.global.nc.b64 {r}, [{0}];"},
+        {"load_global$s8", "{ .reg .s16 %sh; ld.global.nc.s8 %sh, [{0}]; cvt.s32.s16 {r}, %sh; }"},
+        {"load_global$u8", "{ .reg .u16 %sh; ld.global.nc.u8 %sh, [{0}]; cvt.u32.u16 {r}, %sh; }"},
+        {"load_global$s16", "{ .reg .s16 %sh; ld.global.nc.s16 %sh, [{0}]; cvt.s32.s16 {r}, %sh; }"},
+        {"load_global$u16", "{ .reg .u16 %sh; ld.global.nc.u16 %sh, [{0}]; cvt.u32.u16 {r}, %sh; }"},
+        {"load_global$bf16", "{ .reg .b16 %sh; ld.global.nc.b16 %sh, [{0}]; mov.b32 {r}, {0, %sh}; }"},
+        {"load_global$f16", "{ .reg .b16 %sh; ld.global.nc.b16 %sh, [{0}]; cvt.f32.f16 {r}, %sh; }"},
+        {"load_workspace", "ld.global.b32 {r}, [{0}];"},
+        {"store_global", "st.global.b32 [{0}], {1};"},
+        {"store_global16", "{ .reg .b16 %sl, %sh; mov.b32 {%sl, %sh}, {1}; st.global.b16 [{0}], %sl; }"},
+        {"load_shared", "ld.shared.b32 {r}, [{0}];"},
+        {"store_shared", "st.shared.b32 [{0}], {1};"},
+        {"atomic_add", "atom.global.add.u32 {r}, [{0}], {1};"},
+        {"shared_base", "mov.u32 {r}, strobe_shared;"},
+        // Control and barriers.
+        {"barrier_init", "mbarrier.init.shared::cta.b64 [{0}], {1};"},
+        {"barrier_init_fence", "fence.mbarrier_init.release.cluster;\nfence.proxy.async;"},
+        {"barrier_expect", "mbarrier.arrive.expect_tx.shared::cta.b64 _, [{0}], {1};"},
+        {"barrier_arrive", "mbarrier.arrive.shared::cta.b64 _, [{0}];"},
+        {"barrier_arrive_if",
+         "{ .reg .pred %sp; setp.ne.s32 %sp, {1}, 0; @%sp mbarrier.arrive.shared::cta.b64 _, [{0}]; }"},
+        {"barrier_wait",
+         "{ .reg .pred %sp;\nSTROBE_WAIT_{id}:\nmbarrier.try_wait.parity.shared::cta.b64 %sp, [{0}], {1};\n"
+         "@%sp bra STROBE_DONE_{id};\nbra STROBE_WAIT_{id};\nSTROBE_DONE_{id}: }"},
+        {"label", "STROBE_{c0}:"},
+        {"branch_if", "{ .reg .pred %sp; setp.ne.s32 %sp, {0}, 0; @%sp bra STROBE_{c0}; }"},
+        {"nothing", ""},
+        {"sync_threads", "bar.sync 0;"},
+        {"sync_warp", "bar.warp.sync -1;"},
+        {"named_sync", "bar.sync {0}, {1};"},
+        {"named_arrive", "bar.arrive {0}, {1};"},
+        // Bulk tensor copies.
+        {"tensor_load$1", "cp.async.bulk.tensor.1d.shared::cluster.global.mbarrier::complete_tx::bytes [{0}], "
+                          "[{1}, {{3}}], [{2}];"},
+        {"tensor_load$2", "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [{0}], "
+                          "[{1}, {{3}, {4}}], [{2}];"},
+        {"tensor_load$3", "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [{0}], "
+                          "[{1}, {{3}, {4}, {5}}], [{2}];"},
+        {"tensor_load$4", "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [{0}], "
+                          "[{1}, {{3}, {4}, {5}, {6}}], [{2}];"},
+        {"tensor_load$5", "cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes [{0}], "
+                          "[{1}, {{3}, {4}, {5}, {6}, {7}}], [{2}];"},
+        {"tensor_store$2", "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [{1}, {{2}, {3}}], [{0}];"},
+        {"tensor_store$3", "cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [{1}, {{2}, {3}, {4}}], [{0}];"},
+        {"tensor_store$4",
+         "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [{1}, {{2}, {3}, {4}, {5}}], [{0}];"},
+        {"tensor_store$5",
+         "cp.async.bulk.tensor.5d.global.shared::cta.bulk_group [{1}, {{2}, {3}, {4}, {5}, {6}}], [{0}];"},
+        {"tensor_prefetch", "prefetch.tensormap [{0}];"},
+        {"bulk_commit", "cp.async.bulk.commit_group;"},
+        {"bulk_wait_read", "cp.async.bulk.wait_group.read 0;"},
+        {"bulk_wait", "cp.async.bulk.wait_group 0;"},
+        {"fence_shared", "fence.proxy.async.shared::cta;"},
+        // Warpgroups.
+        {"registers_grow", "setmaxnreg.inc.sync.aligned.u32 {c0};"},
+        {"registers_shrink", "setmaxnreg.dec.sync.aligned.u32 {c0};"},
+        {"wgmma_fence", "wgmma.fence.sync.aligned;"},
+        {"wgmma_commit", "wgmma.commit_group.sync.aligned;"},
+        {"wgmma_wait", "wgmma.wait_group.sync.aligned {c0};"},
+    };
+    return table;
+}
+
+std::string fill(const std::string &form, const IntrinsicCall &call) {
+    std::string text;
+    for (size_t i = 0; i < form.size(); i++) {
+        const size_t close = form[i] == '{' ? form.find('}', i) : std::string::npos;
+        const std::string key = close == std::string::npos ? "" : form.substr(i + 1, close - i - 1);
+        std::string value;
+        if (key == "r") {
+            value = call.result;
+        } else if (key == "id") {
+            value = std::to_string(call.id);
+        } else if (key.size() == 2 && key[0] == 'c' && isdigit(key[1])) {
+            value = call.constants.at(key[1] - '0');
+        } else if (key.size() == 1 && isdigit(key[0])) {
+            value = call.arguments.at(key[0] - '0');
+        } else {
+            text += form[i];
+            continue;
+        }
+        text += value;
+        i = close;
+    }
+    return text;
+}
+
+std::string register_list(const IntrinsicCall &call, const std::string &name, int first, int count) {
+    std::string text = "{";
+    for (int i = 0; i < count; i++) {
+        text += (i ? ", " : "") + call.named(name, first + i);
+    }
+    return text + "}";
+}
+
+/** D += A * B on one warpgroup, 64 x n x 16.
+ * wgmma_ss: constants type, n, D, accumulate, transposed-B; arguments A and B descriptors.
+ * wgmma_rs: constants type, n, D, A, first A register, accumulate, transposed-B; argument B's descriptor. */
+std::string wgmma(const IntrinsicCall &call) {
+    const auto &c = call.constants;
+    const int n = std::stoi(c.at(1));
+    const std::string head = "wgmma.mma_async.sync.aligned.m64n" + c[1] + "k16.f32." + c[0] + "." + c[0] + " " +
+                             register_list(call, c[2], 0, n / 2) + ", ";
+    if (call.op == "wgmma_ss") {
+        return head + call.arguments.at(0) + ", " + call.arguments.at(1) + ", " + c.at(3) + ", 1, 1, 0, " + c.at(4) +
+               ";";
+    }
+    return head + register_list(call, c.at(3), std::stoi(c.at(4)), 4) + ", " + call.arguments.at(0) + ", " + c.at(5) +
+           ", 1, 1, " + c.at(6) + ";";
+}
+
+}  // namespace
+
+std::string ptx_of(const IntrinsicCall &call) {
+    if (call.op == "get") {
+        return "mov.b32 " + call.result + ", " + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ";";
+    }
+    if (call.op == "set") {
+        return "mov.b32 " + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ", " +
+               call.arguments.at(0) + ";";
+    }
+    if (call.op == "pack_to") {
+        return "cvt.rn." + call.constants.at(0) + "x2.f32 " +
+               call.named(call.constants.at(1), std::stoi(call.constants.at(2))) + ", " + call.arguments.at(1) + ", " +
+               call.arguments.at(0) + ";";
+    }
+    if (call.op == "wgmma_ss" || call.op == "wgmma_rs") {
+        return wgmma(call);
+    }
+    const auto &table = simple_instructions();
+    auto found = table.find(call.op);
+    if (found == table.end() && !call.constants.empty()) {
+        found = table.find(call.op + "$" + call.constants[0]);
+    }
+    strobe_internal_assert(found != table.end()) << "no device intrinsic " << call.op;
+    return fill(found->second, call);
+}
+
+}  // namespace strobe::device

@@ -1,0 +1,112 @@
+#ifndef STROBE_LOWER_CUDA_ELEMENTS_H
+#define STROBE_LOWER_CUDA_ELEMENTS_H
+
+/** \file
+ * Elementwise code on the fragments of the matrix unit. A consumer warpgroup owns
+ * 64 rows; a thread holds two of them, r = 0 and 1, eight rows apart, and of each
+ * row the columns 8n + 2 (lane mod 4) + {0, 1}. Element (r, column) of a fragment
+ * is the named register 4n + 2r + e.
+ *
+ * What does not differ between the elements of a row is computed once: per kernel
+ * if it depends on arguments alone, per block of rows if on the block or the row,
+ * else per tile. What differs only by column is computed once for both rows.
+ */
+
+#include "Code.h"
+#include "LinearForm.h"
+#include "Parameters.h"
+#include "tile/TileProgram.h"
+
+#include <array>
+#include <functional>
+#include <set>
+
+namespace strobe::cuda {
+
+/** What an Expr of the tile program depends on. */
+struct Dependence {
+    bool block = false;     // batch axes, the block's corners
+    bool row = false;       // the query coordinate
+    bool state = false;     // the tile of the stream, or a row value
+    bool column = false;    // the stream or feature coordinate
+    bool fragment = false;  // an element of a fragment
+    bool differs() const {
+        return column || fragment;
+    }
+};
+
+class Elements {
+public:
+    Elements(const TileProgram &program, KernelParameters &parameters, Code &code);
+
+    /** The value of an Expr that does not differ between elements, for row r of the thread. */
+    Expr row_value(const Expr &e, int r);
+    /** The same for both rows, evaluated once per kernel, block, row or tile as its
+     * dependence allows. */
+    std::array<Expr, 2> hoisted(const Expr &e);
+
+    void map(const TileOp &op);
+    /** complete: every lane gets the result; else each keeps the part of its columns. */
+    void reduce(const TileOp &op, bool complete);
+    /** The elements of e over a fragment with `columns` columns of `axis`, pair by pair:
+     * f(row, number of the pair's 8-column group, first value, second value). */
+    void for_each_pair(const Expr &e, const std::string &axis, int columns,
+                       const std::function<void(int r, int group, const Expr &, const Expr &)> &f);
+    /** Combines the parts of a row value that its four lanes hold. */
+    void complete(const std::string &value, ReduceOp op);
+    /** Fragments that may be overwritten when a value computed from them is masked:
+     * nothing else reads them. */
+    std::set<std::string> consumable;
+
+    /** Code for the start of each block of rows, collected while emitting. */
+    std::vector<Stmt> block_start;
+    /** Values that depend on the kernel's arguments alone. */
+    std::vector<std::pair<std::string, Expr>> kernel_values;
+    /** Code to wrap around everything that uses kernel_values. */
+    Stmt with_kernel_values(Stmt body) const;
+
+    Dependence dependence(const Expr &e) const;
+    std::string register_of(const std::string &value) const {
+        return plain(value);
+    }
+
+private:
+    /** value = alpha * fragment + gamma: a Map that needs no code of its own. */
+    struct Alias {
+        std::string fragment;
+        Expr alpha, gamma;
+    };
+    struct Hoisted {
+        Expr source;
+        std::string name;
+        Halide::Type type;
+        bool kernel;
+    };
+    class Prepare;
+    class RowTranslator;
+
+    const TileProgram &program;
+    KernelParameters &parameters;
+    Code &code;
+    std::map<std::string, Alias> aliases;
+    std::vector<Hoisted> hoists;
+    int names = 0;
+    std::string column_axis, column_register;  // of the fragment being computed
+    std::set<std::string> parts;               // fragments that stand for aliases
+
+    void use_columns(const std::string &axis);
+    void split_column(Term &t, Expr &constant) const;
+
+    LinearForm linear(const Expr &e) const;
+    Expr without_aliases(const Expr &e) const;
+    bool define_alias(const TileOp &op);
+    bool mask_alias(const TileOp &op);
+    void assign(const std::string &fragment, const Expr &value, const TileDim &columns);
+    std::string fresh(const std::string &base) {
+        return base + std::to_string(names++);
+    }
+};
+
+}  // namespace strobe::cuda
+
+#endif

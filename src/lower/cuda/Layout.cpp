@@ -1,0 +1,209 @@
+#include "StreamKernel.h"
+
+#include "support/Error.h"
+
+namespace strobe::cuda {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+int align(int x, int to) {
+    return (x + to - 1) / to * to;
+}
+
+}  // namespace
+
+StreamKernel::StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
+                           const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan,
+                           KernelSpec &kernel)
+    : program(program), pass(pass), choices(choices), arguments(arguments), package(package), plan(plan),
+      kernel(kernel), params(arguments, kernel) {
+    sort_ops();
+    find_lane_partial();
+    lay_out();
+}
+
+void StreamKernel::refuse(const std::string &what) const {
+    strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << what;
+}
+
+/** The load's index must name each tile axis once, the contiguous one first. */
+static int dimension_of(const Call *call, const std::string &axis) {
+    for (size_t d = 0; d < call->args.size(); d++) {
+        const Variable *v = call->args[d].as<Variable>();
+        if (v && v->name == axis) {
+            return static_cast<int>(d);
+        }
+    }
+    return -1;
+}
+
+int StreamKernel::add_tensor_map(const std::string &buffer, const std::vector<uint32_t> &box) {
+    TensorMapSpec spec;
+    spec.buffer = arguments.buffer(buffer);
+    spec.box = box;
+    plan.tensor_maps.push_back(spec);
+    return static_cast<int>(plan.tensor_maps.size()) - 1;
+}
+
+void StreamKernel::sort_ops() {
+    const auto add_load = [&](const TileOp &op, bool streamed) {
+        const TileValue &v = program.value(op.dst);
+        const Call *call = op.expr.as<Call>();
+        strobe_internal_assert(call && call->call_type == Call::Image && v.dims.size() == 2) << "load of " << op.dst;
+        if (call->type.bits() != 16 || !call->type.is_float()) {
+            std::ostringstream text;
+            text << "the operand " << call->name << " of type " << call->type
+                 << ": the matrix unit takes bf16 or fp16 here; use one of them, or the CPU target";
+            refuse(text.str());
+        }
+        Operand o;
+        o.load = &op;
+        o.name = op.dst;
+        o.rows = v.dims[0].size;
+        o.columns = v.dims[1].size;
+        o.streamed = streamed;
+        o.stages = streamed ? choices.stages : 1;
+        const int row_dim = dimension_of(call, v.dims[0].axis), column_dim = dimension_of(call, v.dims[1].axis);
+        if (row_dim < 0 || column_dim != 0) {
+            refuse("the load of " + call->name + ": its innermost dimension must be indexed by " + v.dims[1].axis +
+                   " alone and another by " + v.dims[0].axis + " alone");
+        }
+        std::vector<uint32_t> box(call->args.size(), 1);
+        box[0] = 64;
+        box[row_dim] = o.rows;
+        o.tensor_map = add_tensor_map(call->param.name(), box);
+        operands.push_back(o);
+    };
+    for (const TileOp &op : pass.prologue) {
+        if (op.kind == TileOp::Kind::Load) {
+            add_load(op, false);
+        }
+    }
+    for (const TileOp &op : pass.step) {
+        if (op.kind == TileOp::Kind::Load) {
+            add_load(op, true);
+        } else if (op.kind == TileOp::Kind::Contract) {
+            const bool accumulates = op.accumulate && program.value(op.a).place == Place::Fragment;
+            if (!accumulates && (op.accumulate || program.value(op.a).place != Place::Shared)) {
+                refuse("the contraction of " + op.a + " with " + op.b);
+            }
+            (accumulates ? sums : scores).push_back(&op);
+            if (accumulates) {
+                accumulators.insert(op.dst);
+            }
+        }
+    }
+    for (const TileOp &op : pass.epilogue) {
+        if (op.kind != TileOp::Kind::Store) {
+            continue;
+        }
+        for (const std::string &axis : op.out_axes) {
+            for (const Axis &column : program.columns) {
+                if (column.name == axis) {
+                    Staged s;
+                    s.store = &op;
+                    s.feature = axis;
+                    for (const TileValue &v : program.values) {
+                        for (const TileDim &d : v.dims) {
+                            s.columns = d.axis == axis ? d.size : s.columns;
+                        }
+                    }
+                    staged.push_back(s);
+                }
+            }
+        }
+    }
+}
+
+/** A row sum that only feeds a row state s = s * factor + sum (or s + sum) can stay
+ * one partial sum a lane until the epilogue. */
+void StreamKernel::find_lane_partial() {
+    const auto uses = [&](const std::string &name) {
+        std::vector<const TileOp *> found;
+        for (const TileOp &op : pass.step) {
+            if ((op.expr.defined() && expr_uses_var(op.expr, name)) || op.a == name || op.b == name) {
+                found.push_back(&op);
+            }
+        }
+        return found;
+    };
+    for (const TileOp &op : pass.step) {
+        if (op.kind != TileOp::Kind::Reduce || op.op != ReduceOp::Sum) {
+            continue;
+        }
+        const auto users = uses(op.dst);
+        if (users.size() != 1 || users[0]->kind != TileOp::Kind::Map || users[0]->when != TileOp::When::Always) {
+            continue;
+        }
+        const TileOp &update = *users[0];
+        const Add *sum = update.expr.as<Add>();
+        const Variable *part = sum ? sum->b.as<Variable>() : nullptr;
+        if (!part || part->name != op.dst) {
+            continue;
+        }
+        const Mul *scaled = sum->a.as<Mul>();
+        const Variable *old = (scaled ? scaled->a : sum->a).as<Variable>();
+        const bool linear = old && old->name == update.dst && (!scaled || !expr_uses_var(scaled->b, update.dst));
+        bool zero = false;
+        for (const TileOp &fill : pass.prologue) {
+            zero |= fill.kind == TileOp::Kind::Fill && fill.dst == update.dst && is_const_zero(fill.expr);
+        }
+        if (linear && zero && uses(update.dst).size() == 1) {
+            lane_partial.insert(op.dst);
+            lane_partial.insert(update.dst);
+        }
+    }
+}
+
+void StreamKernel::lay_out() {
+    int offset = 0;
+    barriers = 2;  // row operands: full, empty
+    for (Operand &o : operands) {
+        o.offset = offset;
+        offset = align(offset + o.stages * o.stage_bytes(), 1024);
+        if (o.streamed) {
+            o.full = barriers;
+            o.empty = barriers + o.stages;
+            barriers += 2 * o.stages;
+        }
+    }
+    for (Staged &s : staged) {
+        s.offset = offset;
+        offset += s.panels() * program.query_tile * 128;
+        std::vector<uint32_t> box;
+        for (const std::string &axis : s.store->out_axes) {
+            box.push_back(axis == s.feature || axis == program.query.name ? 64 : 1);
+        }
+        if (s.store->out_axes[0] != s.feature) {
+            refuse("output " + s.store->dst + ": its innermost dimension must be the feature axis " + s.feature);
+        }
+        s.tensor_map = add_tensor_map(s.store->dst, box);
+    }
+    barrier_offset = offset;
+    slot_offset = offset + 8 * barriers;
+    kernel.shared_bytes = align(slot_offset + 16, 128);
+    kernel.threads = 128 * (choices.consumers + 1);
+    kernel.persistent = choices.persistent;
+    counter = static_cast<int>(plan.workspaces.size());
+    WorkspaceSpec queue;
+    queue.zeroed = true;
+    plan.workspaces.push_back(queue);
+    if (program.query_tile != 64 * choices.consumers) {
+        refuse("a query tile of " + std::to_string(program.query_tile) + " rows and " +
+               std::to_string(choices.consumers) + " consumer warpgroups: it must be 64 rows each");
+    }
+}
+
+const Operand &StreamKernel::operand(const std::string &name) const {
+    for (const Operand &o : operands) {
+        if (o.name == name) {
+            return o;
+        }
+    }
+    strobe_internal_error() << "no operand " << name;
+}
+
+}  // namespace strobe::cuda

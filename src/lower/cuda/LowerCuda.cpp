@@ -1,0 +1,99 @@
+#include "LowerCuda.h"
+
+#include "StreamKernel.h"
+#include "device/ExpandPtx.h"
+#include "support/Error.h"
+#include "support/Log.h"
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+using namespace strobe::cuda;
+
+namespace {
+
+/** The target that Halide's code generator is told: the newest it knows that only
+ * differs from ours by what expand_ptx adds. */
+Target halide_target() {
+    return Target("x86-64-linux-no_runtime-cuda-cuda_capability_86-no_asserts-no_bounds_query");
+}
+
+/** The innermost dimensions of inputs that share an axis have equal extents. */
+void add_equal_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package) {
+    std::map<std::string, std::pair<int, int>> seen;
+    const auto note = [&](const std::string &axis, int buffer, int dim) {
+        const auto added = seen.emplace(axis, std::make_pair(buffer, dim));
+        if (!added.second && added.first->second != std::make_pair(buffer, dim)) {
+            package.equal_extents.push_back({added.first->second.first, added.first->second.second, buffer, dim});
+        }
+    };
+    for (const StreamPass &pass : program.passes) {
+        for (const auto *ops : {&pass.prologue, &pass.step}) {
+            for (const TileOp &op : *ops) {
+                const Call *call = op.kind == TileOp::Kind::Load ? op.expr.as<Call>() : nullptr;
+                for (size_t d = 0; call && d < call->args.size(); d++) {
+                    if (const Variable *v = call->args[d].as<Variable>()) {
+                        note(v->name, arguments.buffer(call->param.name()), static_cast<int>(d));
+                    }
+                }
+            }
+        }
+    }
+    for (const Output &o : program.outputs) {
+        for (size_t d = 0; d < o.axes.size(); d++) {
+            note(o.axes[d], arguments.buffer(o.name), static_cast<int>(d));
+        }
+    }
+}
+
+Count work_of(const TileProgram &program, const PackageArguments &arguments) {
+    Count work = {arguments.extent_of(program.query, program.query_tile)};
+    for (const Axis &a : program.grid) {
+        work.push_back(arguments.extent_of(a, 1));
+    }
+    return work;
+}
+
+}  // namespace
+
+KernelPackage lower_cuda(const std::vector<CudaCandidate> &candidates) {
+    strobe_internal_assert(!candidates.empty());
+    KernelPackage package;
+    package.name = candidates[0].program.name;
+    package.architecture = "sm_90a";
+    package.is_ptx = true;
+    const PackageArguments arguments(candidates[0].program, package);
+    add_equal_extents(candidates[0].program, arguments, package);
+
+    auto generator = new_CodeGen_PTX_Dev(halide_target());
+    generator->init_module();
+    device::PtxOptions options;
+    for (const CudaCandidate &candidate : candidates) {
+        const TileProgram &program = candidate.program;
+        if (program.passes.size() != 1) {
+            strobe_user_error() << "In algorithm " << program.name << ": " << program.passes.size()
+                                << " passes over " << program.stream.name
+                                << " are needed, and the GPU kernels make one; use the CPU target";
+        }
+        LaunchPlan plan;
+        plan.schedule = candidate.schedule;
+        plan.query_tile = program.query_tile;
+        KernelSpec kernel;
+        kernel.entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
+        kernel.work = work_of(program, arguments);
+        StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel);
+        const Stmt body = stream.build();
+        strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
+        generator->add_kernel(body, kernel.entry, stream.parameters().device_arguments());
+        options.entries[kernel.entry] = {kernel.threads, stream.parameters().tensor_map_positions()};
+        plan.kernels.push_back(kernel);
+        package.plans.push_back(plan);
+    }
+    const std::vector<char> source = generator->compile_to_src();
+    strobe_debug(3) << source.data() << "\n";
+    package.code = device::expand_ptx(source.data(), options);
+    return package;
+}
+
+}  // namespace strobe

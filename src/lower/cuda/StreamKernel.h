@@ -1,0 +1,130 @@
+#ifndef STROBE_LOWER_CUDA_STREAM_KERNEL_H
+#define STROBE_LOWER_CUDA_STREAM_KERNEL_H
+
+/** \file
+ * One pass of a tile program as a warp-specialised kernel for sm_90a.
+ *
+ * A block is one producer warpgroup and `consumers` consumer warpgroups of 64 rows
+ * each. It takes blocks of rows from a queue (a counter in global memory) until
+ * none is left. One thread of the producer copies the row operands once per block
+ * of rows and the streamed operands tile by tile into rings of shared-memory
+ * stages; full and empty barriers connect it with the consumers, so the copies of
+ * the next block of rows run under the epilogue of the last.
+ *
+ * A consumer's step on tile n: start the score contractions of tile n, start the
+ * accumulating contractions of tile n - 1, wait for the former, do the elementwise
+ * work, wait for the latter, rescale the accumulators, pack the weights.
+ */
+
+#include "Elements.h"
+#include "schedule/Schedule.h"
+
+#include <set>
+
+namespace strobe::cuda {
+
+/** A tile staged in shared memory, in panels of 64 columns with the 128-byte swizzle. */
+struct Operand {
+    const TileOp *load = nullptr;
+    std::string name;
+    int rows = 0, columns = 0;
+    bool streamed = false;
+    int stages = 1;
+    int offset = 0;       // from the start of shared memory
+    int tensor_map = 0;   // index in the plan
+    int full = 0, empty = 0;  // barrier numbers of stage 0
+    int panels() const {
+        return (columns + 63) / 64;
+    }
+    int panel_bytes() const {
+        return rows * 128;
+    }
+    int stage_bytes() const {
+        return panels() * panel_bytes();
+    }
+};
+
+/** An output fragment, staged in shared memory on its way out. */
+struct Staged {
+    const TileOp *store = nullptr;
+    std::string feature;
+    int columns = 0;
+    int offset = 0;
+    int tensor_map = 0;
+    int panels() const {
+        return (columns + 63) / 64;
+    }
+};
+
+class StreamKernel {
+public:
+    StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
+                 const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel);
+
+    /** The kernel's body, with its block and thread loops. */
+    Stmt build();
+    const KernelParameters &parameters() const {
+        return params;
+    }
+
+private:
+    const TileProgram &program;
+    const StreamPass &pass;
+    const Choices &choices;
+    const PackageArguments &arguments;
+    KernelPackage &package;
+    LaunchPlan &plan;
+    KernelSpec &kernel;
+    KernelParameters params;
+
+    std::vector<Operand> operands;
+    std::vector<Staged> staged;
+    std::vector<const TileOp *> scores, sums;  // contractions of this tile, of the previous one
+    std::set<std::string> accumulators;
+    std::set<std::string> lane_partial;  // row sums combined across lanes only at the end
+    int barriers = 0, barrier_offset = 0, slot_offset = 0, counter = 0;
+
+    // Layout.cpp: what is where, and the checks that this form of kernel applies.
+    void sort_ops();
+    void lay_out();
+    int add_tensor_map(const std::string &buffer, const std::vector<uint32_t> &box);
+    void find_lane_partial();
+    const Operand &operand(const std::string &name) const;
+    [[noreturn]] void refuse(const std::string &what) const;
+
+    // Walk.cpp: blocks of rows and tiles of the stream.
+    Expr total_work();
+    void decode(Code &code, Elements &elements);
+    void set_range(Code &code, Elements &elements);
+    void set_tile(Code &code, Elements &elements, const Expr &step);
+    Expr stage_of(const Operand &o, const Expr &iteration) const;
+    Expr phase_of(const Operand &o, const Expr &iteration) const;
+    Expr barrier(int number) const;
+    Expr shared(const Expr &offset) const;
+
+    Stmt producer();
+    void produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration);
+
+    Stmt consumer();
+    void consume_block(Code &code, Elements &elements);
+    void consume_tile(Code &code, Elements &elements, bool first);
+    void elementwise(Code &code, Elements &elements, bool late, bool first);
+    void start_scores(Code &code, const Expr &iteration);
+    void start_sums(Code &code, const Expr &iteration);
+    void pack_weights(Code &code);
+    void take_turn(Code &code);
+    void pass_turn(Code &code);
+    void release(Code &code, const std::vector<const TileOp *> &contractions, const Expr &iteration);
+
+    // Epilogue.cpp
+    void epilogue(Code &code, Elements &elements);
+    void store_rows(Code &code, Elements &elements, const TileOp &op);
+    void store_staged(Code &code, Elements &elements, const Staged &s);
+};
+
+/** Halide's thread index of the block. */
+Expr thread_index();
+
+}  // namespace strobe::cuda
+
+#endif
