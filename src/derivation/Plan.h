@@ -30,6 +30,7 @@ struct Pivot {
                         Constant };  // `constant`: the exponent's range is provably safe
     std::string name;  // "%p0"
     Expr exponent;     // E over query, stream, batch axes and in-tile reductions
+    Expr guard;        // where elements count, the same for all its moments. Undefined: everywhere
     Policy policy = Policy::RunningMax;
     Expr constant;       // Policy::Constant: an upper bound of the exponent, free of query and stream
     std::string reason;  // why this policy
@@ -58,7 +59,7 @@ struct Pass {
     std::vector<Pivot> pivots;
     std::vector<Moment> moments;
     std::vector<Readout> readouts;  // only those that later passes need
-    MaskVerdict mask;               // of the union of the moments' guards
+    MaskVerdict mask;               // of a condition that holds wherever any moment's guard does
 };
 
 struct Plan {

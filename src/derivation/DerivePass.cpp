@@ -1,0 +1,230 @@
+#include "DerivePass.h"
+
+#include "Expressions.h"
+#include "support/Error.h"
+
+#include <algorithm>
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+Draft::Draft(const ReductionGraph &graph)
+    : graph(graph) {
+    plan.roles = find_roles(graph);
+}
+
+Pass &Draft::pass(int index) {
+    if (int(plan.passes.size()) <= index) {
+        plan.passes.resize(index + 1);
+    }
+    return plan.passes[index];
+}
+
+int Draft::pivot(int index, const Expr &exponent, const std::vector<Expr> &guard) {
+    Pass &p = pass(index);
+    const Expr condition = all_of(guard);
+    for (size_t i = 0; i < p.pivots.size(); i++) {
+        if (same(p.pivots[i].exponent, exponent) && same(p.pivots[i].guard, condition)) {
+            return int(i);
+        }
+    }
+    Pivot result;
+    result.name = "%p" + std::to_string(names++);
+    result.exponent = exponent;
+    result.guard = condition;
+    p.pivots.push_back(result);
+    return int(p.pivots.size()) - 1;
+}
+
+Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot) {
+    Pass &p = pass(index);
+    const Expr condition = all_of(guard);
+    for (const Moment &m : p.moments) {
+        if (m.op == op && m.type == type && m.pivot == pivot && same(m.guard, condition) && same(m.factor, factor)) {
+            return m.ref();
+        }
+    }
+    Moment m;
+    m.name = "%m" + std::to_string(names++);
+    m.op = op;
+    m.type = type;
+    m.pivot = pivot;
+    m.guard = condition;
+    m.factor = factor;
+    std::set<std::string> uses;
+    for (const Expr &e : {condition, factor}) {
+        const std::vector<std::string> axes = axes_of(graph, e);
+        uses.insert(axes.begin(), axes.end());
+    }
+    const Roles &roles = plan.roles;
+    for (const Axis &a : graph.axes) {
+        const bool grid = a.name == roles.query || std::count(roles.batch.begin(), roles.batch.end(), a.name);
+        const bool feature = std::count(roles.features.begin(), roles.features.end(), a.name);
+        if (grid || (feature && uses.count(a.name))) {
+            m.axes.push_back(a.name);
+        }
+    }
+    p.moments.push_back(m);
+    if (op == ReduceOp::Sum && (!factor.defined() || is_nonnegative(factor, {}))) {
+        nonnegative.insert(m.name);
+    }
+    return m.ref();
+}
+
+namespace {
+
+Term free_term(const Expr &value) {
+    Term term;
+    term.coefficient = value;
+    return term;
+}
+
+class ReductionDeriver {
+    Draft &draft;
+    const Reduction &r;
+    const int pass;
+    Separator separator;
+
+    Terms sum();
+    Terms maximum();
+    Terms maximum_of_term(const Term &term, const Blocked &otherwise);
+    Terms plain();
+    Terms with_init(Terms value);
+
+public:
+    Derived result;
+    ReductionDeriver(Draft &draft, const Reduction &r, const Knowledge &known, int pass)
+        : draft(draft), r(r), pass(pass), separator(known) {
+    }
+    void derive();
+};
+
+/** Every separation happens before the first moment is added, so that a failure
+ * leaves nothing behind. */
+Terms ReductionDeriver::sum() {
+    result.separated = separator.separate(r.body);
+    Terms value;
+    for (const Term &term : result.separated) {
+        Term part;
+        part.coefficient = term.coefficient;
+        part.scale = term.scale;
+        if (term.is_free()) {
+            part.coefficient = times(term.coefficient, cast(r.type, draft.graph.axis(r.over[0]).extent));
+        } else {
+            int pivot = -1;
+            if (term.power.defined()) {
+                const Expr power = term.power.type().bits() < 32 ? cast<float>(term.power) : term.power;
+                pivot = draft.pivot(pass, power, term.guard);
+                part.scale = part.scale.plus(LinearForm(draft.pass(pass).pivots[pivot].ref()));
+            }
+            const Expr factor = term.factor.defined() ? cast(r.type, term.factor) : Expr();
+            part.coefficient = times(term.coefficient, draft.moment(pass, ReduceOp::Sum, r.type, term.guard, factor, pivot));
+        }
+        value.push_back(part);
+    }
+    return value;
+}
+
+Terms ReductionDeriver::maximum() {
+    if (!r.type.is_float()) {
+        return plain();
+    }
+    try {
+        const Term term = separator.exponent(r.body);
+        const Expr factor = cast(r.type, term.power.defined() ? term.power : make_zero(r.type));
+        Terms value = {free_term(draft.moment(pass, ReduceOp::Max, r.type, term.guard, factor))};
+        if (!term.scale.is_zero()) {
+            value.push_back(free_term(term.scale.expr(r.type)));
+        }
+        return value;
+    } catch (const Blocked &blocked) {
+        const Terms terms = separator.separate(r.body);
+        if (terms.size() != 1) {
+            throw blocked;
+        }
+        return maximum_of_term(terms[0], blocked);
+    }
+}
+
+/** max of a * e^s * [guard] b * e^E: for a >= 0 it is a * e^s * max(...). */
+Terms ReductionDeriver::maximum_of_term(const Term &term, const Blocked &otherwise) {
+    const bool sign_kept = !term.coefficient.defined() || is_nonnegative(term.coefficient, draft.nonnegative);
+    const bool zero_is_least = !term.factor.defined() || is_nonnegative(term.factor, {});
+    if (!sign_kept || (!term.guard.empty() && !zero_is_least) || (term.power.defined() && term.factor.defined())) {
+        throw otherwise;
+    }
+    Term value = term;
+    value.guard.clear();
+    value.factor = value.power = Expr();
+    if (term.power.defined()) {
+        value.scale = value.scale.plus(LinearForm(
+            draft.moment(pass, ReduceOp::Max, r.type, term.guard, cast(r.type, term.power))));
+    } else {
+        const Expr factor = term.factor.defined() ? cast(r.type, term.factor) : make_one(r.type);
+        const Expr guarded = term.guard.empty() ? factor : select(all_of(term.guard), factor, make_zero(r.type));
+        value.coefficient = times(term.coefficient, draft.moment(pass, ReduceOp::Max, r.type, {}, guarded));
+    }
+    return {value};
+}
+
+Terms ReductionDeriver::plain() {
+    const std::set<std::string> blockers = separator.live(r.body);
+    if (!blockers.empty()) {
+        throw Blocked{r.body, blockers, std::string("a ") + name_of(r.op) + " does not distribute over it"};
+    }
+    std::vector<Expr> guard;
+    Expr factor = r.body;
+    const Select *op = factor.as<Select>();
+    if (op && same(simplify(op->false_value), simplify(identity_of(r.op, op->type)))) {
+        guard = conjuncts(op->condition);
+        factor = op->true_value;
+    }
+    return {free_term(draft.moment(pass, r.op, r.type, guard, factor))};
+}
+
+/** f starts from init: one more element. */
+Terms ReductionDeriver::with_init(Terms value) {
+    if (!r.init.defined()) {
+        return value;
+    }
+    if (r.op == ReduceOp::Sum) {
+        const Terms init = separator.separate(r.init);
+        value.insert(value.end(), init.begin(), init.end());
+        return collected(value, r.type);
+    }
+    const Expr init = separator.value(r.init);
+    return {free_term(combine(r.op, init, materialised(value, r.type)))};
+}
+
+void ReductionDeriver::derive() {
+    if (r.init.defined()) {
+        separator.value(r.init);  // may block
+    }
+    Terms value;
+    switch (r.op) {
+    case ReduceOp::Sum:
+        value = sum();
+        break;
+    case ReduceOp::Max:
+        value = maximum();
+        break;
+    default:
+        value = plain();
+        break;
+    }
+    result.pass = pass;
+    result.value = with_init(value);
+    result.notes = separator.notes;
+}
+
+}  // namespace
+
+void derive_reduction(Draft &draft, const Reduction &r, const Knowledge &known, int pass) {
+    ReductionDeriver deriver(draft, r, known, pass);
+    deriver.derive();
+    draft.derived[r.name] = deriver.result;
+}
+
+}  // namespace strobe

@@ -1,0 +1,48 @@
+#ifndef STROBE_DERIVATION_DERIVE_PASS_H
+#define STROBE_DERIVATION_DERIVE_PASS_H
+
+/** \file
+ * One step of the plan procedure: a reduction over the stream becomes moments of a
+ * pass, by the rule of its operator. */
+
+#include "Plan.h"
+#include "Separate.h"
+
+namespace strobe {
+
+/** What one reduction over the stream became. */
+struct Derived {
+    int pass = 0;
+    Terms value;      // over moments and pivots
+    Terms separated;  // its body, for the facts; empty if it is kept as it stands
+    Notes notes;
+};
+
+/** A plan in the making: moments and pivots of all passes, used or not. */
+struct Draft {
+    const ReductionGraph &graph;
+    Plan plan;
+    std::map<std::string, Derived> derived;
+    Nonnegative nonnegative;
+    int names = 0;  // of moments and pivots so far
+
+    explicit Draft(const ReductionGraph &graph);
+    Pass &pass(int index);
+    /** The Variable of a moment of this pass, a new one if there is none like it. */
+    Expr moment(int pass, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot = -1);
+    /** The pivot of an exponential whose elements count under this guard. */
+    int pivot(int pass, const Expr &exponent, const std::vector<Expr> &guard);
+};
+
+/** Adds \p r to the pass. Throws Blocked, with the draft as it was, if an earlier
+ * result of the same pass is in the way.
+ *
+ *  sum:           one moment a term; what is free of the stream multiplies it later (R1, R2)
+ *  max:           max(pure x + pure rho) = rho + max(x); of a positive exponential,
+ *                 through its exponent (R4)
+ *  min, product, and, or:  bodies free of the same pass' results */
+void derive_reduction(Draft &draft, const Reduction &r, const Knowledge &known, int pass);
+
+}  // namespace strobe
+
+#endif

@@ -1,0 +1,340 @@
+#include "Expressions.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+bool same(const Expr &a, const Expr &b) {
+    return graph_equal(a, b);
+}
+
+bool same(const std::vector<Expr> &a, const std::vector<Expr> &b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](const Expr &x, const Expr &y) { return same(x, y); });
+}
+
+bool is_zero(const Expr &e) {
+    return is_const_zero(strip_casts(e));
+}
+
+bool is_one(const Expr &e) {
+    return is_const_one(strip_casts(e));
+}
+
+bool is_minus_infinity(const Expr &e) {
+    const auto value = as_const_float(strip_casts(e));
+    return value && *value == -INFINITY;
+}
+
+bool is_plus_infinity(const Expr &e) {
+    const auto value = as_const_float(strip_casts(e));
+    return value && *value == INFINITY;
+}
+
+Expr strip_casts(const Expr &e) {
+    Expr inner = e;
+    while (const Cast *op = inner.as<Cast>()) {
+        inner = op->value;
+    }
+    return inner;
+}
+
+std::vector<Expr> product_factors(const Expr &e) {
+    const auto both = [](const Expr &a, const Expr &b) {
+        std::vector<Expr> factors = product_factors(a);
+        const std::vector<Expr> more = product_factors(b);
+        factors.insert(factors.end(), more.begin(), more.end());
+        return factors;
+    };
+    const Expr inner = strip_casts(e);
+    if (const Mul *op = inner.as<Mul>()) {
+        return both(op->a, op->b);
+    }
+    if (const Div *op = inner.as<Div>()) {
+        return both(op->a, op->b);
+    }
+    if (const Add *op = inner.as<Add>()) {
+        return both(op->a, op->b);
+    }
+    if (const Sub *op = inner.as<Sub>()) {
+        return both(op->a, op->b);
+    }
+    if (const Select *op = inner.as<Select>()) {
+        std::vector<Expr> factors = both(op->true_value, op->false_value);
+        factors.push_back(op->condition);
+        return factors;
+    }
+    return {inner};
+}
+
+namespace {
+
+class FindVariables : public IRGraphVisitor {
+    using IRGraphVisitor::visit;
+
+    void visit(const Variable *op) override {
+        found.insert(op->name);
+    }
+
+public:
+    std::set<std::string> found;
+};
+
+}  // namespace
+
+std::set<std::string> variables(const Expr &e) {
+    FindVariables find;
+    if (e.defined()) {
+        e.accept(&find);
+    }
+    return find.found;
+}
+
+std::set<std::string> references(const ReductionGraph &graph, const Expr &e) {
+    const std::set<std::string> names = variables(e);
+    std::set<std::string> result;
+    for (const Reduction &r : graph.reductions) {
+        if (names.count("%" + r.name)) {
+            result.insert(r.name);
+        }
+    }
+    return result;
+}
+
+const Call *as_call(const Expr &e, const std::string &function) {
+    const Call *call = e.as<Call>();
+    if (!call || (call->call_type != Call::PureExtern && call->call_type != Call::Extern)) {
+        return nullptr;
+    }
+    return call->name == function + "_f32" || call->name == function + "_f64" || call->name == function + "_f16" ?
+               call :
+               nullptr;
+}
+
+Expr where_else_zero(const Expr &c, const Expr &a) {
+    if (is_const_one(c) || is_zero(a)) {
+        return a;
+    }
+    const Select *op = a.as<Select>();
+    if (op && same(op->condition, c) && is_zero(op->false_value)) {
+        return a;
+    }
+    return select(c, a, make_zero(a.type()));
+}
+
+Expr times(const Expr &a, const Expr &b) {
+    if (!a.defined() || !b.defined()) {
+        return a.defined() ? a : b;
+    }
+    if (is_one(a) && a.type() == b.type()) {
+        return b;
+    }
+    if (is_one(b) && a.type() == b.type()) {
+        return a;
+    }
+    for (const auto &[x, y] : {std::pair<Expr, Expr>{a, b}, {b, a}}) {
+        if (const Select *op = x.as<Select>(); op && is_zero(op->false_value)) {
+            return where_else_zero(op->condition, times(op->true_value, y));
+        }
+    }
+    for (const auto &[x, y] : {std::pair<Expr, Expr>{a, b}, {b, a}}) {
+        if (const Div *op = x.as<Div>(); op && x.type().is_float()) {
+            return times(op->a, y) / op->b;
+        }
+    }
+    return a * b;
+}
+
+Expr divided(const Expr &a, const Expr &b, bool guarded) {
+    if (is_one(b)) {
+        return a;
+    }
+    if (const Select *op = a.as<Select>(); op && is_zero(op->false_value)) {
+        const Expr inner = divided(op->true_value, b, guarded);
+        return where_else_zero(op->condition, inner);
+    }
+    if (!guarded) {
+        return a / b;
+    }
+    return where_else_zero(b > make_zero(b.type()), a / b);
+}
+
+Expr all_of(const std::vector<Expr> &conditions) {
+    Expr result;
+    for (const Expr &c : conditions) {
+        result = result.defined() ? result && c : c;
+    }
+    return result;
+}
+
+std::vector<Expr> conjuncts(const Expr &c) {
+    if (const And *op = c.as<And>()) {
+        return joined(conjuncts(op->a), conjuncts(op->b));
+    }
+    if (!c.defined() || is_const_one(c)) {
+        return {};
+    }
+    return {c};
+}
+
+std::vector<Expr> joined(std::vector<Expr> a, const std::vector<Expr> &b) {
+    for (const Expr &c : b) {
+        if (std::none_of(a.begin(), a.end(), [&](const Expr &known) { return same(known, c); })) {
+            a.push_back(c);
+        }
+    }
+    return a;
+}
+
+bool is_positive(const Expr &e, const std::set<std::string> &known) {
+    const auto positive = [&](const Expr &x) { return is_positive(x, known); };
+    const auto nonnegative = [&](const Expr &x) { return is_nonnegative(x, known); };
+    if (const auto c = as_const_float(e)) {
+        return *c > 0;
+    }
+    if (const auto c = as_const_int(e)) {
+        return *c > 0;
+    }
+    if (as_call(e, "exp")) {
+        return true;
+    }
+    if (const Mul *op = e.as<Mul>()) {
+        return positive(op->a) && positive(op->b);
+    }
+    if (const Div *op = e.as<Div>(); op && e.type().is_float()) {
+        return positive(op->a) && positive(op->b);
+    }
+    if (const Add *op = e.as<Add>()) {
+        return (positive(op->a) && nonnegative(op->b)) || (nonnegative(op->a) && positive(op->b));
+    }
+    if (const Max *op = e.as<Max>()) {
+        return positive(op->a) || positive(op->b);
+    }
+    if (const Select *op = e.as<Select>()) {
+        return positive(op->true_value) && positive(op->false_value);
+    }
+    if (const Cast *op = e.as<Cast>()) {
+        return e.type().is_float() && positive(op->value);
+    }
+    if (const Variable *op = e.as<Variable>(); op && op->param.defined() && !op->param.is_buffer()) {
+        const Expr least = op->param.min_value();
+        return least.defined() && is_positive(least, known);
+    }
+    return false;
+}
+
+bool is_nonnegative(const Expr &e, const std::set<std::string> &known) {
+    const auto nonnegative = [&](const Expr &x) { return is_nonnegative(x, known); };
+    if (is_zero(e) || is_positive(e, known) || e.type().is_uint()) {
+        return true;
+    }
+    if (const Variable *op = e.as<Variable>()) {
+        return known.count(op->name) > 0;
+    }
+    if (const Mul *op = e.as<Mul>()) {
+        return same(op->a, op->b) || (nonnegative(op->a) && nonnegative(op->b));
+    }
+    if (const Div *op = e.as<Div>()) {
+        return nonnegative(op->a) && nonnegative(op->b);
+    }
+    if (const Add *op = e.as<Add>()) {
+        return nonnegative(op->a) && nonnegative(op->b);
+    }
+    if (const Max *op = e.as<Max>()) {
+        return nonnegative(op->a) || nonnegative(op->b);
+    }
+    if (const Min *op = e.as<Min>()) {
+        return nonnegative(op->a) && nonnegative(op->b);
+    }
+    if (const Select *op = e.as<Select>()) {
+        return nonnegative(op->true_value) && nonnegative(op->false_value);
+    }
+    if (const Cast *op = e.as<Cast>()) {
+        return nonnegative(op->value);
+    }
+    if (const Call *op = e.as<Call>()) {
+        return op->is_intrinsic(Call::abs) || as_call(e, "sqrt");
+    }
+    return false;
+}
+
+namespace {
+
+/** Halide prints the type of every Variable and Call; a reader does not need it. */
+std::string without_types(std::string text) {
+    static const char *types[] = {"float16", "float32", "float64", "bfloat16", "int8",   "int16",
+                                  "int32",   "int64",   "uint8",   "uint16",   "uint32", "uint64", "bool", "uint1"};
+    for (const char *t : types) {
+        const std::string shown = std::string("(") + t + ")";
+        for (size_t at = text.find(shown); at != std::string::npos; at = text.find(shown, at)) {
+            text.erase(at, shown.size());
+        }
+    }
+    for (const char *suffix : {"_f32(", "_f64(", "_f16("}) {
+        const std::string shown = suffix;
+        for (size_t at = text.find(shown); at != std::string::npos; at = text.find(shown, at)) {
+            text.replace(at, shown.size(), "(");
+        }
+    }
+    return text;
+}
+
+/** "0.500000f" -> "0.5". */
+std::string with_short_floats(const std::string &text) {
+    std::string result;
+    for (size_t i = 0; i < text.size();) {
+        const bool starts = isdigit(text[i]) && (i == 0 || !(isalnum(text[i - 1]) || text[i - 1] == '_' || text[i - 1] == '.'));
+        size_t end = i;
+        while (starts && end < text.size() && (isdigit(text[end]) || text[end] == '.')) {
+            end++;
+        }
+        const std::string number = text.substr(i, end - i);
+        if (!starts || number.find('.') == std::string::npos || end == text.size() || text[end] != 'f') {
+            const size_t take = starts ? end - i : 1;
+            result += text.substr(i, take);
+            i += take;
+            continue;
+        }
+        std::ostringstream shortened;
+        shortened << std::stod(number);
+        result += shortened.str();
+        i = end + 1;
+    }
+    return result;
+}
+
+}  // namespace
+
+std::string text_of(const Expr &e) {
+    if (!e.defined()) {
+        return "1";
+    }
+    std::ostringstream stream;
+    stream << e;
+    std::string text = with_short_floats(without_types(stream.str()));
+    for (const char *infinity : {"inff", "inf_f"}) {
+        const std::string shown = infinity;
+        for (size_t at = text.find(shown); at != std::string::npos; at = text.find(shown, at)) {
+            text.replace(at, shown.size(), "inf");
+        }
+    }
+    if (text.size() > 2 && text.front() == '(' && text.back() == ')') {
+        int depth = 0;
+        bool outer = true;
+        for (size_t i = 0; i + 1 < text.size(); i++) {
+            depth += text[i] == '(' ? 1 : text[i] == ')' ? -1 : 0;
+            outer = outer && depth > 0;
+        }
+        if (outer) {
+            text = text.substr(1, text.size() - 2);
+        }
+    }
+    return text;
+}
+
+}  // namespace strobe

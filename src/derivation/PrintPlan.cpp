@@ -1,0 +1,94 @@
+#include "Expressions.h"
+#include "Plan.h"
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+Expr Pivot::ref() const {
+    return Variable::make(exponent.type(), name);
+}
+
+Expr Moment::ref() const {
+    return Variable::make(type, name);
+}
+
+namespace {
+
+std::string list(const std::vector<std::string> &names) {
+    std::string text;
+    for (const std::string &n : names) {
+        text += (text.empty() ? "" : ", ") + n;
+    }
+    return text;
+}
+
+void print(std::ostream &stream, const Pass &pass) {
+    for (const Pivot &p : pass.pivots) {
+        const bool constant = p.policy == Pivot::Policy::Constant;
+        stream << "  pivot " << p.name << " = " << (constant ? text_of(p.constant) : "running max") << " of "
+               << text_of(p.exponent);
+        if (p.guard.defined()) {
+            stream << " where " << text_of(p.guard);
+        }
+        stream << "\n";
+    }
+    for (const Moment &m : pass.moments) {
+        stream << "  moment " << m.name << "[" << list(m.axes) << "] = " << name_of(m.op) << " of ";
+        if (m.factor.defined() || m.pivot < 0) {
+            stream << text_of(m.factor) << (m.pivot < 0 ? "" : " * ");
+        }
+        if (m.pivot >= 0) {
+            const Pivot &p = pass.pivots[m.pivot];
+            stream << "exp(" << text_of(p.exponent) << " - " << p.name << ")";
+        }
+        if (m.guard.defined()) {
+            stream << " where " << text_of(m.guard);
+        }
+        stream << "\n";
+    }
+    for (const Readout &r : pass.readouts) {
+        stream << "  readout " << r.name << "[" << list(r.axes) << "] = " << text_of(r.value) << "\n";
+    }
+    if (pass.mask.guard.defined()) {
+        stream << "  mask " << text_of(pass.mask.guard) << "\n";
+        stream << "    dead if " << text_of(pass.mask.dead) << "\n    full if " << text_of(pass.mask.full) << "\n";
+        for (const Summary &s : pass.mask.summaries) {
+            stream << "    summary " << s.name << " of " << text_of(s.load) << " along " << s.axis << "\n";
+        }
+        if (pass.mask.begin.defined()) {
+            stream << "    from " << text_of(pass.mask.begin) << "\n";
+        }
+        if (pass.mask.end.defined()) {
+            stream << "    to " << text_of(pass.mask.end) << "\n";
+        }
+        if (pass.mask.contiguous) {
+            stream << "    without gaps\n";
+        }
+    }
+}
+
+}  // namespace
+
+std::ostream &operator<<(std::ostream &stream, const Plan &plan) {
+    const Roles &r = plan.roles;
+    stream << "stream " << r.stream << ", query " << r.query << ", batch (" << list(r.batch) << "), features ("
+           << list(r.features) << "), inner (" << list(r.inner) << ")\n";
+    if (!plan.inner.empty()) {
+        stream << "in a tile: " << list(plan.inner) << "\n";
+    }
+    for (size_t i = 0; i < plan.passes.size(); i++) {
+        stream << "pass " << i + 1 << " of " << plan.passes.size() << "\n";
+        print(stream, plan.passes[i]);
+    }
+    for (const Output &o : plan.outputs) {
+        stream << "output " << o.name << "[" << list(o.axes) << "] = " << text_of(o.value) << "\n";
+    }
+    for (const Fact &f : plan.facts) {
+        stream << f.subject << ": " << f.rule << ": " << f.text << "\n";
+    }
+    return stream;
+}
+
+}  // namespace strobe

@@ -1,0 +1,216 @@
+#include "Roles.h"
+
+#include "Expressions.h"
+#include "support/Error.h"
+#include "support/Log.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+using Names = std::set<std::string>;
+
+bool contains(const std::vector<std::string> &names, const std::string &name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string list(const std::vector<std::string> &names) {
+    std::string text;
+    for (const std::string &n : names) {
+        text += (text.empty() ? "" : ", ") + n;
+    }
+    return text;
+}
+
+class RoleFinder {
+    const ReductionGraph &graph;
+    Roles roles;
+
+    /** Axes of an expression and of the loads that multiply it, per factor. */
+    struct Operand {
+        std::vector<std::string> axes;
+        bool load;
+    };
+
+    Names top_level() const;
+    int chain_length(const std::string &axis) const;
+    void find_stream();
+    std::vector<Operand> operands_of(const Reduction &r) const;
+    void classify();
+
+public:
+    explicit RoleFinder(const ReductionGraph &graph)
+        : graph(graph) {
+    }
+    Roles find() {
+        find_stream();
+        classify();
+        for (const Axis &a : graph.axes) {
+            const bool reduced = std::any_of(graph.reductions.begin(), graph.reductions.end(),
+                                             [&](const Reduction &r) { return contains(r.over, a.name); });
+            if (reduced && a.name != roles.stream) {
+                roles.inner.push_back(a.name);
+            }
+        }
+        return roles;
+    }
+};
+
+/** Reductions that are not evaluated per point of another's reduced axis. */
+Names RoleFinder::top_level() const {
+    Names reduced, result;
+    for (const Reduction &r : graph.reductions) {
+        reduced.insert(r.over.begin(), r.over.end());
+    }
+    for (const Reduction &r : graph.reductions) {
+        const bool nested =
+            std::any_of(r.axes.begin(), r.axes.end(), [&](const std::string &a) { return reduced.count(a) > 0; });
+        if (!nested) {
+            result.insert(r.name);
+        }
+    }
+    return result;
+}
+
+/** How many reductions over \p axis build on each other. */
+int RoleFinder::chain_length(const std::string &axis) const {
+    std::map<std::string, int> length;
+    int longest = 0;
+    for (const Reduction &r : graph.reductions) {
+        int n = 0;
+        for (const std::string &name : references(graph, r.body)) {
+            n = std::max(n, length[name]);
+        }
+        length[r.name] = n + (contains(r.over, axis) ? 1 : 0);
+        longest = std::max(longest, length[r.name]);
+    }
+    return longest;
+}
+
+void RoleFinder::find_stream() {
+    if (graph.reductions.empty()) {
+        strobe_user_error() << "Output " << (graph.outputs.empty() ? "" : graph.outputs[0].name)
+                            << " reduces nothing: it has no stream to walk, and needs none of this. "
+                            << "Schedule it as an ordinary Halide Func.";
+    }
+    const Names top = top_level();
+    std::map<std::string, std::pair<int, int>> score;  // chain length; reductions with the axis free
+    for (const Reduction &r : graph.reductions) {
+        if (!top.count(r.name)) {
+            continue;
+        }
+        for (const std::string &axis : r.over) {
+            const auto streamed = std::count_if(graph.reductions.begin(), graph.reductions.end(),
+                                                [&](const Reduction &o) { return contains(o.axes, axis); });
+            score[axis] = {chain_length(axis), int(streamed)};
+        }
+    }
+    std::pair<int, int> best{-1, -1};
+    std::vector<std::string> candidates;
+    for (const auto &[axis, s] : score) {
+        if (s > best) {
+            best = s;
+            candidates.clear();
+        }
+        if (s == best) {
+            candidates.push_back(axis);
+        }
+    }
+    if (candidates.size() != 1) {
+        std::string names;
+        for (const Reduction &r : graph.reductions) {
+            if (top.count(r.name)) {
+                names += (names.empty() ? "" : "; ") + r.name + " over " + list(r.over);
+            }
+        }
+        strobe_user_error() << "The outputs' reductions walk several axes and none of them can be chosen to be streamed: "
+                            << names << ". Walk the same RDom (or equal bounds) in all of them, "
+                            << "and reduce one axis in each Func.";
+    }
+    roles.stream = candidates[0];
+    for (const Reduction &r : graph.reductions) {
+        if (contains(r.over, roles.stream) && r.over.size() > 1) {
+            strobe_user_error() << "Func " << r.name << " reduces " << list(r.over) << " at once; only the stream, "
+                                << roles.stream << ", can be walked tile by tile. Reduce the other axes in a Func "
+                                << "of their own.";
+        }
+    }
+}
+
+std::vector<RoleFinder::Operand> RoleFinder::operands_of(const Reduction &r) const {
+    std::vector<Operand> result;
+    for (const Expr &factor : product_factors(r.body)) {
+        const Call *call = strip_casts(factor).as<Call>();
+        result.push_back({axes_of(graph, factor), call && call->call_type == Call::Image});
+    }
+    return result;
+}
+
+/** Query, batch and feature axes, from the factors of the streamed bodies: loads
+ * that meet the stream are operands, everything else is a score. */
+void RoleFinder::classify() {
+    Names scored;
+    std::map<std::string, int> meets;  // of an axis: operands that it shares with the stream
+    int operands = 0;
+    for (const Reduction &r : graph.reductions) {
+        const bool streamed = contains(r.over, roles.stream);
+        if (!streamed && !contains(r.axes, roles.stream)) {
+            continue;
+        }
+        for (const Operand &o : operands_of(r)) {
+            if (o.load && contains(o.axes, roles.stream)) {
+                operands++;
+                for (const std::string &a : o.axes) {
+                    meets[a]++;
+                }
+            }
+            if (!o.load || !streamed) {
+                scored.insert(o.axes.begin(), o.axes.end());
+            }
+        }
+    }
+    std::vector<std::string> parallel;
+    for (const Output &o : graph.outputs) {
+        for (const std::string &a : o.axes) {
+            if (!contains(parallel, a)) {
+                parallel.push_back(a);
+            }
+        }
+    }
+    int least = operands;
+    for (const std::string &a : parallel) {
+        if (scored.count(a) && (meets[a] < least)) {
+            least = meets[a];
+            roles.query = a;
+        }
+    }
+    if (roles.query.empty()) {
+        strobe_user_error() << "Output " << graph.outputs[0].name << ": none of its dimensions (" << list(parallel)
+                            << ") is a row: each one indexes every operand that is walked along " << roles.stream
+                            << ", or no score. A row dimension is one that the scores depend on and the streamed "
+                            << "inputs do not; give a single query an extent of 1.";
+    }
+    for (const std::string &a : parallel) {
+        if (a != roles.query) {
+            (scored.count(a) ? roles.batch : roles.features).push_back(a);
+        }
+    }
+}
+
+}  // namespace
+
+Roles find_roles(const ReductionGraph &graph) {
+    Roles roles = RoleFinder(graph).find();
+    strobe_debug(2) << "stream " << roles.stream << ", query " << roles.query << ", batch " << list(roles.batch)
+                    << ", features " << list(roles.features) << ", inner " << list(roles.inner) << "\n";
+    return roles;
+}
+
+}  // namespace strobe
