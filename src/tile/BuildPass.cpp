@@ -71,6 +71,11 @@ class PassBuilder {
         return b.unique(base + std::to_string(i));
     }
 
+    /** Where the pass' mask holds, this guard may still not. */
+    bool narrower(const Expr &guard) const {
+        return guard.defined() && !graph_equal(guard, plan.mask.guard);
+    }
+
     void add_pivot(const Pivot &p, size_t k);
     void add_moment(const Moment &m, size_t k);
     std::string term_tile(const Moment &m, const Expr &elementwise, size_t k);
@@ -129,7 +134,8 @@ void PassBuilder::add_pivot(const Pivot &p, size_t k) {
     const std::string e = b.declare(numbered("%e", k), t, {query, stream});
     const std::string w = numbered("%w", k);
     weights.push_back(w);
-    b.step(map_op(e, exponent));
+    b.compute_inner(p.guard);
+    b.step(map_op(e, narrower(p.guard) ? select(p.guard, exponent, minus_infinity(t)) : exponent));
     if (const Expr guard = b.pass().mask.guard; guard.defined()) {
         b.step(map_op(e, select(guard, b.ref(e), minus_infinity(t)), TileOp::When::Partial));
     }
@@ -190,9 +196,10 @@ std::string PassBuilder::term_tile(const Moment &m, const Expr &elementwise, siz
         value = make_one(m.type);
     }
     // A weight of 0 masks nothing but itself: another factor may be infinite or NaN there.
-    const bool weights_mask = m.pivot >= 0 && m.op == ReduceOp::Sum && !elementwise.defined();
+    const bool weights_mask = m.pivot >= 0 && m.op == ReduceOp::Sum && !elementwise.defined() &&
+                              (!narrower(m.guard) || graph_equal(m.guard, plan.pivots[m.pivot].guard));
     Term term{value, mask.guard.defined() && !weights_mask, Expr(), m.op, ""};
-    if (m.guard.defined() && !graph_equal(m.guard, plan.mask.guard)) {
+    if (!weights_mask && narrower(m.guard)) {
         term.own_guard = m.guard;
     }
     if (value.as<Variable>() && !term.masked && !term.own_guard.defined()) {

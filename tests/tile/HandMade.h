@@ -80,8 +80,15 @@ struct HandMade {
 
     /** One pass: the running maximum of exponent, and the usual outputs. */
     void softmax(const Expr &exponent, const MaskVerdict &mask = {}) {
+        Reduction weighted_sum;  // as an algorithm has it; what the plan keeps of it is %m1
+        weighted_sum.name = "weighted_sum";
+        weighted_sum.type = Halide::Float(32);
+        weighted_sum.axes = {"c", "i", "h", "b"};
+        weighted_sum.over = {"j"};
+        weighted_sum.body = Halide::exp(exponent) * value_load();
+        graph.reductions.push_back(weighted_sum);
         Pass pass;
-        pass.pivots.push_back({"%p0", exponent, Pivot::Policy::RunningMax, Expr(), ""});
+        pass.pivots.push_back({"%p0", exponent, mask.guard, Pivot::Policy::RunningMax, Expr(), ""});
         pass.moments.push_back({"%m0", ReduceOp::Sum, Halide::Float(32), 0, mask.guard, Expr(), {"i", "h", "b"}});
         pass.moments.push_back(
             {"%m1", ReduceOp::Sum, Halide::Float(32), 0, mask.guard, value_load(), {"c", "i", "h", "b"}});

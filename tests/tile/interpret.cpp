@@ -172,7 +172,7 @@ TEST(Interpret, ReadoutsOfAnEarlierPass) {
     const Sizes s{19, 21, 1, 1, 1, 4, 3};
     HandMade a(Halide::Float(32), s, 8, 8);
     Pass first, second;
-    first.pivots.push_back({"%p0", a.scores(), Pivot::Policy::RunningMax, Expr(), ""});
+    first.pivots.push_back({"%p0", a.scores(), Expr(), Pivot::Policy::RunningMax, Expr(), ""});
     first.moments.push_back({"%m0", ReduceOp::Sum, Halide::Float(32), 0, Expr(), Expr(), {"i", "h", "b"}});
     const Expr total = value_variable("%total");
     first.readouts.push_back({"%total", {"i", "h", "b"}, value_variable("%p0") + Halide::log(value_variable("%m0"))});
