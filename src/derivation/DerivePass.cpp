@@ -31,7 +31,7 @@ int Draft::pivot(int index, const Expr &exponent, const std::vector<Expr> &guard
         }
     }
     Pivot result;
-    result.name = "%p" + std::to_string(names++);
+    result.name = "%pivot " + std::to_string(names++);
     result.exponent = exponent;
     result.guard = condition;
     p.pivots.push_back(result);
@@ -47,7 +47,7 @@ Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &g
         }
     }
     Moment m;
-    m.name = "%m" + std::to_string(names++);
+    m.name = "%moment " + std::to_string(names++);
     m.op = op;
     m.type = type;
     m.pivot = pivot;
@@ -104,9 +104,9 @@ public:
 /** Every separation happens before the first moment is added, so that a failure
  * leaves nothing behind. */
 Terms ReductionDeriver::sum() {
-    result.separated = separator.separate(r.body);
+    const Terms separated = separator.separate(r.body);
     Terms value;
-    for (const Term &term : result.separated) {
+    for (const Term &term : separated) {
         Term part;
         part.coefficient = term.coefficient;
         part.scale = term.scale;
@@ -219,11 +219,27 @@ void ReductionDeriver::derive() {
     result.notes = separator.notes;
 }
 
+/** The body of a sum, separated with earlier results under their own names. */
+Terms explained(const Reduction &r, Knowledge known) {
+    if (r.op != ReduceOp::Sum) {
+        return {};
+    }
+    for (auto &[name, value] : known.values) {
+        value = {free_term(known.graph.reduction(name).ref())};
+    }
+    try {
+        return Separator(known).separate(r.body);
+    } catch (const Blocked &) {
+        return {};
+    }
+}
+
 }  // namespace
 
 void derive_reduction(Draft &draft, const Reduction &r, const Knowledge &known, int pass) {
     ReductionDeriver deriver(draft, r, known, pass);
     deriver.derive();
+    deriver.result.explained = explained(r, known);
     draft.derived[r.name] = deriver.result;
 }
 

@@ -14,7 +14,7 @@ namespace strobe {
 struct Derived {
     int pass = 0;
     Terms value;      // over moments and pivots
-    Terms separated;  // its body, for the facts; empty if it is kept as it stands
+    Terms explained;  // a sum's body, separated, over references to earlier results
     Notes notes;
 };
 

@@ -265,21 +265,21 @@ bool is_nonnegative(const Expr &e, const std::set<std::string> &known) {
 
 namespace {
 
+void replace_all(std::string &text, const std::string &from, const std::string &to) {
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+        text.replace(at, from.size(), to);
+    }
+}
+
 /** Halide prints the type of every Variable and Call; a reader does not need it. */
 std::string without_types(std::string text) {
     static const char *types[] = {"float16", "float32", "float64", "bfloat16", "int8",   "int16",
                                   "int32",   "int64",   "uint8",   "uint16",   "uint32", "uint64", "bool", "uint1"};
     for (const char *t : types) {
-        const std::string shown = std::string("(") + t + ")";
-        for (size_t at = text.find(shown); at != std::string::npos; at = text.find(shown, at)) {
-            text.erase(at, shown.size());
-        }
+        replace_all(text, std::string("(") + t + ")", "");
     }
     for (const char *suffix : {"_f32(", "_f64(", "_f16("}) {
-        const std::string shown = suffix;
-        for (size_t at = text.find(shown); at != std::string::npos; at = text.find(shown, at)) {
-            text.replace(at, shown.size(), "(");
-        }
+        replace_all(text, suffix, "(");
     }
     return text;
 }
@@ -317,12 +317,9 @@ std::string text_of(const Expr &e) {
     std::ostringstream stream;
     stream << e;
     std::string text = with_short_floats(without_types(stream.str()));
-    for (const char *infinity : {"inff", "inf_f"}) {
-        const std::string shown = infinity;
-        for (size_t at = text.find(shown); at != std::string::npos; at = text.find(shown, at)) {
-            text.replace(at, shown.size(), "inf");
-        }
-    }
+    replace_all(text, "-3.40282e+38", "lowest");
+    replace_all(text, "inff", "inf");
+    replace_all(text, "(-1*", "(-");
     if (text.size() > 2 && text.front() == '(' && text.back() == ')') {
         int depth = 0;
         bool outer = true;

@@ -204,8 +204,8 @@ void Finisher::add_reduction_facts(const Reduction &r, const Derived &derived) {
         plan.facts.push_back({r.name, "dropped", "it cancels from every output, so it is not computed"});
         return;
     }
-    for (size_t i = 0; i < derived.separated.size(); i++) {
-        const Term &term = derived.separated[i];
+    for (size_t i = 0; i < derived.explained.size(); i++) {
+        const Term &term = derived.explained[i];
         std::string kept = term.factor.defined() ? text_of(term.factor) : "";
         if (term.power.defined()) {
             kept += (kept.empty() ? "exp(" : " * exp(") + text_of(term.power) + ")";
@@ -220,15 +220,15 @@ void Finisher::add_reduction_facts(const Reduction &r, const Derived &derived) {
                                                           "and the last factor is free of " + stream :
                                                           ", which needs no rescaling")});
         Term factor;
-        factor.coefficient = term.coefficient.defined() ? with_names(term.coefficient) : Expr();
-        factor.scale = LinearForm(with_names(term.scale.expr(Float(32))));
+        factor.coefficient = term.coefficient;
+        factor.scale = term.scale;
         const Expr hoisted = materialised({factor}, r.type);
         if (!is_one(hoisted)) {
             plan.facts.push_back({r.name, "hoisted", text_of(hoisted) + " is free of " + stream +
                                                          " and multiplies the finished sum"});
         }
     }
-    if (derived.separated.empty()) {
+    if (derived.explained.empty()) {
         plan.facts.push_back({r.name, "online", std::string("a ") + name_of(r.op) + " over " + stream +
                                                     " merges by itself: it needs no rescaling"});
     }

@@ -1,0 +1,205 @@
+#include "TileTruth.h"
+
+#include "Expressions.h"
+
+#include <algorithm>
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+const Truth unknown() {
+    return {const_false(), const_false()};
+}
+
+bool loads_inside(const Expr &e) {
+    class Find : public IRGraphVisitor {
+        using IRGraphVisitor::visit;
+        void visit(const Call *op) override {
+            found = found || op->call_type == Call::Image;
+            IRGraphVisitor::visit(op);
+        }
+
+    public:
+        bool found = false;
+    } find;
+    e.accept(&find);
+    return find.found;
+}
+
+/** Puts a Variable in the place of each load that varies inside the tile: the
+ * summary's where there is one, else one without bounds. */
+class ReplaceLoads : public IRMutator {
+    using IRMutator::visit;
+    TileTruth &truth;
+    const std::function<bool(const Expr &)> varies;
+
+    Expr visit(const Call *op) override {
+        if (op->call_type != Call::Image || !varies(op)) {
+            return IRMutator::visit(op);
+        }
+        const Expr summary = truth.summary(op);
+        return summary.defined() ? summary : Variable::make(op->type, "%unbounded");
+    }
+
+public:
+    ReplaceLoads(TileTruth &truth, std::function<bool(const Expr &)> varies)
+        : truth(truth), varies(std::move(varies)) {
+    }
+};
+
+}  // namespace
+
+Expr low_corner(const std::string &axis) {
+    return Variable::make(Int(32), axis + ".lo");
+}
+
+Expr high_corner(const std::string &axis) {
+    return Variable::make(Int(32), axis + ".hi");
+}
+
+TileTruth::TileTruth(const ReductionGraph &graph, const Roles &roles)
+    : graph(graph), roles(roles) {
+    for (const std::string &axis : {roles.query, roles.stream}) {
+        corners.push(axis, Interval(low_corner(axis), high_corner(axis)));
+    }
+    corners.push("%unbounded", Interval::everything());
+}
+
+/** The axis of the tile that \p e varies along; "" for none. */
+std::string TileTruth::tile_axis(const Expr &e, bool *several) const {
+    std::string found;
+    *several = false;
+    for (const std::string &a : axes_of(graph, e)) {
+        if (a == roles.query || a == roles.stream) {
+            *several = *several || !found.empty();
+            found = a;
+        }
+    }
+    return found;
+}
+
+Expr TileTruth::summary(const Call *load) {
+    bool several = false;
+    const std::string axis = tile_axis(load, &several);
+    const Type t = load->type;
+    // A float may be NaN, which lies between no two bounds.
+    if (several || axis.empty() || !(t.is_int() || t.is_uint())) {
+        return Expr();
+    }
+    const std::string base = "%" + load->name + "." + axis;
+    std::string name = base;
+    for (int n = 1;; n++) {
+        auto known = std::find_if(summaries.begin(), summaries.end(), [&](const Summary &s) { return s.name == name; });
+        if (known == summaries.end()) {
+            summaries.push_back({name, load, axis});
+            corners.push(name, Interval(Variable::make(t, name + ".min"), Variable::make(t, name + ".max")));
+            break;
+        }
+        if (same(known->load, load)) {
+            break;
+        }
+        name = base + "_" + std::to_string(n);
+    }
+    return Variable::make(t, name);
+}
+
+Expr TileTruth::with_summaries(const Expr &e) {
+    const auto varies = [this](const Expr &load) {
+        bool several = false;
+        return !tile_axis(load, &several).empty();
+    };
+    return ReplaceLoads(*this, varies).mutate(e);
+}
+
+Interval TileTruth::bounds(const Expr &e) const {
+    return bounds_of_expr_in_scope(simplify(e), corners);
+}
+
+/** a <= b, or a < b. */
+Truth TileTruth::of_comparison(const Expr &a, const Expr &b, bool strict) {
+    const bool by_difference = a.type() == Int(32) && !loads_inside(a) && !loads_inside(b);
+    if (by_difference) {
+        // One occurrence of each coordinate: the bounds of the difference are exact.
+        const Interval d = bounds(a - b);
+        const Expr most = d.has_upper_bound() ? (strict ? d.max < 0 : d.max <= 0) : const_false();
+        const Expr least = d.has_lower_bound() ? (strict ? d.min >= 0 : d.min > 0) : const_false();
+        return {simplify(most), simplify(least)};
+    }
+    const Interval x = bounds(with_summaries(a)), y = bounds(with_summaries(b));
+    Truth result = unknown();
+    if (x.has_upper_bound() && y.has_lower_bound()) {
+        result.all = simplify(strict ? x.max < y.min : x.max <= y.min);
+    }
+    if (x.has_lower_bound() && y.has_upper_bound()) {
+        result.none = simplify(strict ? x.min >= y.max : x.min > y.max);
+    }
+    return result;
+}
+
+Truth TileTruth::of_equality(const Expr &a, const Expr &b) {
+    const Truth less = of_comparison(a, b, true), greater = of_comparison(b, a, true);
+    const Truth at_most = of_comparison(a, b, false), at_least = of_comparison(b, a, false);
+    return {simplify(at_most.all && at_least.all), simplify(less.all || greater.all)};
+}
+
+Truth TileTruth::of(const Expr &condition) {
+    bool several = false;
+    if (tile_axis(condition, &several).empty()) {
+        return {condition, simplify(!condition)};
+    }
+    if (const And *op = condition.as<And>()) {
+        const Truth a = of(op->a), b = of(op->b);
+        return {simplify(a.all && b.all), simplify(a.none || b.none)};
+    }
+    if (const Or *op = condition.as<Or>()) {
+        const Truth a = of(op->a), b = of(op->b);
+        return {simplify(a.all || b.all), simplify(a.none && b.none)};
+    }
+    if (const Not *op = condition.as<Not>()) {
+        const Truth a = of(op->a);
+        return {a.none, a.all};
+    }
+    if (const Select *op = condition.as<Select>()) {
+        const Truth c = of(op->condition), a = of(op->true_value), b = of(op->false_value);
+        return {simplify((c.all && a.all) || (c.none && b.all) || (a.all && b.all)),
+                simplify((c.all && a.none) || (c.none && b.none) || (a.none && b.none))};
+    }
+    if (const LT *op = condition.as<LT>()) {
+        return of_comparison(op->a, op->b, true);
+    }
+    if (const LE *op = condition.as<LE>()) {
+        return of_comparison(op->a, op->b, false);
+    }
+    if (const GT *op = condition.as<GT>()) {
+        return of_comparison(op->b, op->a, true);
+    }
+    if (const GE *op = condition.as<GE>()) {
+        return of_comparison(op->b, op->a, false);
+    }
+    if (const EQ *op = condition.as<EQ>()) {
+        if (op->a.type().is_bool()) {
+            return of((op->a && op->b) || (!op->a && !op->b));
+        }
+        return of_equality(op->a, op->b);
+    }
+    if (const NE *op = condition.as<NE>()) {
+        const Truth equal = of(op->a == op->b);
+        return {equal.none, equal.all};
+    }
+    if (const Cast *op = condition.as<Cast>(); op && op->type.is_bool()) {
+        return of(op->value != make_zero(op->value.type()));
+    }
+    if (const Call *op = condition.as<Call>(); op && op->call_type == Call::Image) {
+        if (const Expr s = summary(op); s.defined()) {
+            const Interval *range = corners.find(s.as<Variable>()->name);
+            return {range->min, simplify(!range->max)};
+        }
+    }
+    return unknown();
+}
+
+}  // namespace strobe

@@ -1,0 +1,44 @@
+#ifndef STROBE_DERIVATION_TILE_TRUTH_H
+#define STROBE_DERIVATION_TILE_TRUTH_H
+
+/** \file
+ * Interval evaluation of a condition over a tile. */
+
+#include "BoundMasks.h"
+
+namespace strobe {
+
+/** What is known of a condition over all elements of a tile. Both may be false. */
+struct Truth {
+    Expr all;   // provably true for every element
+    Expr none;  // provably false for every element
+};
+
+class TileTruth {
+    const ReductionGraph &graph;
+    const Roles &roles;
+    Halide::Internal::Scope<Halide::Internal::Interval> corners;
+
+    std::string tile_axis(const Expr &e, bool *several) const;
+    Truth of_comparison(const Expr &a, const Expr &b, bool strict);
+    Truth of_equality(const Expr &a, const Expr &b);
+    Halide::Internal::Interval bounds(const Expr &e) const;
+    Expr with_summaries(const Expr &e);
+
+public:
+    /** Loads that vary inside the tile, by their least and greatest value. */
+    std::vector<Summary> summaries;
+
+    TileTruth(const ReductionGraph &graph, const Roles &roles);
+    Truth of(const Expr &condition);
+    /** The load's summary, for a load of integers that varies along one axis of the tile; else undefined. */
+    Expr summary(const Halide::Internal::Call *load);
+};
+
+/** "<axis>.lo" and "<axis>.hi". */
+Expr low_corner(const std::string &axis);
+Expr high_corner(const std::string &axis);
+
+}  // namespace strobe
+
+#endif
