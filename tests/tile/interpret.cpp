@@ -201,6 +201,60 @@ TEST(Interpret, ReadoutsOfAnEarlierPass) {
     }
 }
 
+/** Two softmaxes of one pass under different masks: one gives out, the other lse. */
+TEST(Interpret, GuardsOfTheirOwn) {
+    for (const Sizes &s : ragged_sizes) {
+        HandMade a(Halide::Float(32), s, 8, 8);
+        a.softmax(a.scores(), a.causal());
+        Pass &pass = a.plan.passes[0];
+        pass.mask = MaskVerdict();  // the second softmax sees everything
+        pass.pivots.push_back({"%p1", a.scores() * 2.0f, Expr(), Pivot::Policy::RunningMax, Expr(), ""});
+        pass.moments.push_back({"%m2", ReduceOp::Sum, Halide::Float(32), 1, Expr(), Expr(), {"i", "h", "b"}});
+        a.plan.outputs[1].value = value_variable("%p1") + Halide::log(value_variable("%m2"));
+        const TileProgram program = a.build();
+        verify_tiles(program);
+        const TileArguments arguments = random_arguments(a.type, s, true, 15);
+        interpret_tiles(program, arguments, {Arithmetic::Exact, false});
+        const auto causal = compare_with_direct(
+            arguments, s, [](double x, int, int, int, int) { return x; }, [](int i, int j, int) { return j <= i; });
+        const auto full = compare_with_direct(
+            arguments, s, [](double x, int, int, int, int) { return 2 * x; }, [](int, int, int) { return true; });
+        EXPECT_LE(causal.out, 1e-12) << program;
+        EXPECT_LE(full.lse, 1e-12) << program;
+    }
+}
+
+/** A factor that is infinite where its moment does not count must not reach the sum. */
+TEST(Interpret, MaskedFactorsAreNotMultiplied) {
+    const Sizes s{21, 19, 1, 1, 1, 4, 3};
+    HandMade a(Halide::Float(32), s, 8, 8);
+    const MaskVerdict mask = a.causal();
+    a.softmax(a.scores(), mask);
+    Pass &pass = a.plan.passes[0];
+    const Expr factor = 1.0f / Halide::cast<float>(Halide::max(a.i - a.j + 1, 0));  // inf above the diagonal
+    pass.moments.push_back({"%m2", ReduceOp::Sum, Halide::Float(32), 0, mask.guard, factor, {"i", "h", "b"}});
+    const Expr narrow = a.j <= a.i - 3;
+    const Expr narrow_factor = 1.0f / Halide::cast<float>(Halide::max(a.i - a.j - 2, 0));
+    pass.moments.push_back({"%m3", ReduceOp::Sum, Halide::Float(32), 0, narrow, narrow_factor, {"i", "h", "b"}});
+    a.plan.outputs[1].value = (value_variable("%m2") + value_variable("%m3")) * Halide::exp(value_variable("%p0"));
+    const TileProgram program = a.build();
+    verify_tiles(program);
+    TileArguments arguments = random_arguments(a.type, s, true, 16);
+    interpret_tiles(program, arguments, {Arithmetic::Exact, false});
+    for (int i = 0; i < s.queries; i++) {
+        double expected = 0;
+        for (int j = 0; j <= std::min(i, s.keys - 1); j++) {
+            double dot = 0;
+            for (int d = 0; d < s.features; d++) {
+                dot += element(arguments.buffers["q"], {d, i, 0, 0}) * element(arguments.buffers["k"], {d, j, 0, 0});
+            }
+            expected += std::exp(dot) * (1.0 / (i - j + 1) + (j <= i - 3 ? 1.0 / (i - j - 2) : 0));
+        }
+        EXPECT_NEAR(element(arguments.buffers["lse"], {i, 0, 0}), expected, 1e-11 * expected) << "row " << i << "\n"
+                                                                                              << program;
+    }
+}
+
 TEST(Interpret, DeclaredRoundings) {
     const Sizes s{33, 65, 2, 1, 1, 16, 16};
     for (Type t : {Halide::BFloat(16), Halide::Float(16), Halide::Float(32)}) {
