@@ -1,0 +1,113 @@
+#include "Compile.h"
+
+#include "Reference.h"
+#include "algorithm/ReadAlgorithm.h"
+#include "derivation/DeriveOnline.h"
+#include "lower/Lower.h"
+#include "lower/ReplaceNest.h"
+#include "lower/cpu/LowerCpu.h"
+#include "schedule/CheckSchedule.h"
+#include "schedule/PrintSchedule.h"
+#include "support/Error.h"
+#include "support/Log.h"
+#include "tile/BuildTiles.h"
+#include "tile/PrintTiles.h"
+#include "tile/VerifyTiles.h"
+
+#include <chrono>
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+/** Names a stage and its time with STROBE_DEBUG=1. */
+class Stage {
+    const char *const name;
+    const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+
+public:
+    explicit Stage(const char *n)
+        : name(n) {
+    }
+    ~Stage() {
+        const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+        strobe_debug(1) << "stage: " << name << " " << time.count() << " ms\n";
+    }
+};
+
+/** Halide lets its code generator assume that no infinity occurs unless the module
+ * asks for strict arithmetic somewhere. Masked scores are -inf, so ours must: the
+ * estimates of a Func are looked at for such a request, and change nothing else. */
+void require_strict_float(Function f) {
+    const Expr request = Call::make(Bool(), Call::strict_lt, {0.0f, 1.0f}, Call::PureIntrinsic);
+    f.schedule().estimates().push_back({f.args().front(), select(request, 0, 0), Expr(), Expr(), Expr()});
+}
+
+void refuse_other_targets(const Target &target) {
+    if (target.has_feature(Target::CUDA)) {
+        strobe_user_error() << "There is no code generator for the target " << target.to_string()
+                            << " yet: leave out the feature cuda to compile for the CPU.";
+    }
+    if (target.has_gpu_feature() || target.arch == Target::Hexagon) {
+        strobe_user_error() << "There is no code generator for the target " << target.to_string()
+                            << ". Supported: CPUs (e.g. host), and NVIDIA GPUs through the feature cuda.";
+    }
+}
+
+}  // namespace
+
+std::string Compilation::explanation() const {
+    std::ostringstream text;
+    text << "derivation\n";
+    for (const Fact &f : plan.facts) {
+        text << "  " << f.subject << "  " << f.rule << ": " << f.text << "\n";
+    }
+    text << "schedule\n"
+         << to_string(schedule) << "\nprogram\n"
+         << program;
+    return text.str();
+}
+
+Compilation compile(const std::vector<Func> &outputs, const Target &target, const Schedule &schedule) {
+    strobe_user_assert(!outputs.empty()) << "There is no output to compile.";
+    refuse_other_targets(target);
+    Compilation c;
+    {
+        Stage stage("read algorithm");
+        c.graph = read_algorithm(outputs);
+    }
+    {
+        Stage stage("derive");
+        c.plan = derive_online(c.graph);
+    }
+    {
+        Stage stage("schedule");
+        const Capability capability = capability_of(target);
+        c.choices = check_schedule(schedule, c.graph, c.plan, capability);
+        c.schedule = schedule_of(c.choices, c.graph, c.plan, workload_of(c.graph, c.plan), capability);
+    }
+    {
+        Stage stage("build tiles");
+        c.program = build_tiles(outputs.front().name(), c.graph, c.plan, c.choices);
+        verify_tiles(c.program);
+    }
+    strobe_debug(2) << c.explanation();
+    return c;
+}
+
+void autoschedule(Pipeline pipeline, const Target &target, const Schedule &schedule) {
+    const Compilation c = compile(pipeline.outputs(), target, schedule);
+    Stmt nest;
+    {
+        Stage stage("lower");
+        nest = run_lower_passes(cpu_passes(), lower_cpu(c.program, c.choices, target));
+    }
+    compute_reductions_at_root(pipeline.outputs());
+    require_strict_float(pipeline.outputs().front().function());
+    install_nest(pipeline, nest);
+}
+
+}  // namespace strobe

@@ -1,0 +1,295 @@
+#include "Transfer.h"
+
+#include "support/Error.h"
+
+#include <algorithm>
+
+namespace strobe::cpu {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+const Call *image_call(const Expr &e) {
+    if (const Cast *c = e.as<Cast>()) {
+        return image_call(c->value);
+    }
+    const Call *call = e.as<Call>();
+    return call && call->call_type == Call::Image ? call : nullptr;
+}
+
+/** The dimension of the input whose index advances by one with \p axis, where no
+ * other index depends on it; else -1. */
+int dimension_along(const Call *call, const std::string &axis) {
+    int found = -1;
+    for (size_t k = 0; k < call->args.size(); k++) {
+        if (!expr_uses_var(call->args[k], axis)) {
+            continue;
+        }
+        const Expr next = substitute(axis, Variable::make(Int(32), axis) + 1, call->args[k]);
+        if (found >= 0 || !can_prove(next - call->args[k] == 1)) {
+            return -1;
+        }
+        found = (int)k;
+    }
+    return found;
+}
+
+Expr var(const std::string &name) {
+    return Variable::make(Int(32), name);
+}
+
+/** Moves an input into a tile. */
+class Loader {
+    const Context &context;
+    const TileOp &op;
+    const TileStorage &dst;
+    const Call *call;
+
+    Expr in_domain(const Point &point) const {
+        Expr inside = const_true();
+        for (const TileDim &d : dst.dims) {
+            inside = inside && point.at(d.axis).value(context.lanes) < context.valid(d);
+        }
+        return inside;
+    }
+    std::vector<std::string> all_axes() const {
+        std::vector<std::string> names;
+        for (const TileDim &d : dst.dims) {
+            names.push_back(d.axis);
+        }
+        return names;
+    }
+
+public:
+    Loader(const Context &c, const TileOp &o)
+        : context(c), op(o), dst(c.at(o.dst)), call(image_call(o.expr)) {
+        strobe_internal_assert(call) << "load of " << op.dst << " is not an input element: " << op.expr;
+    }
+
+    /** How many elements along a dimension are ever read. */
+    Expr filled(const TileDim &d) const {
+        const bool blocked = d.axis == context.program.query.name || d.axis == context.program.stream.name;
+        const Expr count = blocked ? context.valid(d) : Expr(d.size);
+        if (d.axis != dst.inner()) {
+            return count;
+        }
+        const int unit = dst.panel ? dst.panel : context.lanes;
+        return simplify((count + (unit - 1)) / unit * unit);
+    }
+
+    /** One element, 0 outside the domain. */
+    Stmt element(const Point &point) const {
+        Expr value = context.evaluate(op.expr, point, all_axes());
+        return store_element(dst, point, select(in_domain(point), value, make_zero(value.type())));
+    }
+
+    /** for x in [from, to) along each of dst's dimensions: element by element. */
+    Stmt elements(const std::map<std::string, std::pair<Expr, Expr>> &ranges) const {
+        Point point;
+        std::vector<std::pair<std::string, Expr>> loops;
+        for (const TileDim &d : dst.dims) {
+            const auto &range = ranges.at(d.axis);
+            loops.emplace_back(unique_name(d.axis + ".at"), simplify(range.second - range.first));
+            point[d.axis].at = range.first + var(loops.back().first);
+        }
+        Stmt s = element(point);
+        for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
+            s = make_loop(it->first, it->second, s);
+        }
+        return s;
+    }
+
+    /** Whole vectors along the inner dimension for rows [0, rows), then its tail;
+     * \p dense: the input is contiguous along it. */
+    Stmt rows_of_vectors(bool dense) const {
+        const TileDim &inner = dst.dims.back();
+        const int lanes = context.lanes;
+        const std::string vector = unique_name("vector"), lane = unique_name("lane");
+        Point point;
+        std::vector<std::string> counters;
+        for (size_t k = 0; k + 1 < dst.dims.size(); k++) {
+            counters.push_back(unique_name(dst.dims[k].axis + ".at"));
+            point[dst.dims[k].axis].at = var(counters[k]);
+        }
+        point[inner.axis] = Coord{Expr(), var(vector), var(lane)};
+        const Expr whole = dense ? simplify(context.valid(inner) / lanes) : Expr(0);
+        const Expr vectors = simplify(filled(inner) / lanes);
+        Stmt tail = make_loop(lane, lanes, element(point), ForType::Vectorized);
+        const std::string more = unique_name("more");
+        tail = make_loop(more, simplify(vectors - whole), LetStmt::make(vector, whole + var(more), tail));
+        Stmt s = tail;
+        if (dense) {
+            Stmt fast = make_loop(vector, whole, dense_vector(point, inner.axis));
+            s = Block::make(fast, tail);
+        }
+        for (size_t k = counters.size(); k-- > 0;) {
+            s = make_loop(counters[k], dense ? context.valid(dst.dims[k]) : filled(dst.dims[k]), s);
+        }
+        return dense ? Block::make(s, beyond_domain()) : s;
+    }
+
+    /** Rows that the domain of a column axis does not reach. */
+    Stmt beyond_domain() const {
+        std::vector<Stmt> stmts;
+        for (size_t k = 0; k + 1 < dst.dims.size(); k++) {
+            const Expr from = context.valid(dst.dims[k]), to = filled(dst.dims[k]);
+            if (can_prove(from >= to)) {
+                continue;
+            }
+            std::map<std::string, std::pair<Expr, Expr>> ranges;
+            for (size_t i = 0; i < dst.dims.size(); i++) {
+                ranges[dst.dims[i].axis] = {i == k ? from : Expr(0), filled(dst.dims[i])};
+            }
+            stmts.push_back(elements(ranges));
+        }
+        return stmts.empty() ? Evaluate::make(0) : Block::make(stmts);
+    }
+
+    Expr input_vector(const Point &first, int count) const {
+        std::vector<Expr> args;
+        for (const Expr &a : call->args) {
+            args.push_back(context.coordinates(a, first, {}));
+        }
+        const Expr scalar = context.load_input(call, args);
+        const Load *load = scalar.as<Load>();
+        return Load::make(load->type.with_lanes(count), load->name, Ramp::make(load->index, make_one(load->index.type()), count),
+                          load->image, load->param, const_true(count), ModulusRemainder());
+    }
+
+    Stmt dense_vector(Point point, const std::string &axis) const {
+        point[axis] = Coord{Expr(), point[axis].vector, 0};
+        const int lanes = context.lanes;
+        Expr v = cast(dst.type.with_lanes(lanes), cast(dst.rounded_to.with_lanes(lanes), input_vector(point, lanes)));
+        return Store::make(dst.name, v, dst.ramp(point, lanes), Parameter(), const_true(lanes), ModulusRemainder());
+    }
+
+    /** The input is contiguous along the outer dimension: square blocks through registers. */
+    Stmt transposed() const {
+        const TileDim &inner = dst.dims.back(), &outer = dst.dims.front();
+        const int side = std::min(context.lanes, 8);
+        const std::string across = unique_name(inner.axis + ".block"), along = unique_name(outer.axis + ".block");
+        Point first{{inner.axis, {var(across) * side, Expr(), Expr()}}, {outer.axis, {var(along) * side, Expr(), Expr()}}};
+        std::vector<std::pair<std::string, Expr>> lets;
+        std::vector<Expr> vectors;
+        for (int x = 0; x < side; x++) {
+            Point p = first;
+            p[inner.axis].at = p[inner.axis].at + x;
+            Expr v = cast(dst.type.with_lanes(side), cast(dst.rounded_to.with_lanes(side), input_vector(p, side)));
+            lets.emplace_back(unique_name("row"), v);
+            vectors.push_back(Variable::make(v.type(), lets.back().first));
+        }
+        const std::string all = unique_name("block");
+        lets.emplace_back(all, Shuffle::make_interleave(vectors));
+        std::vector<Stmt> stores;
+        for (int t = 0; t < side; t++) {
+            Point p = first;
+            p[outer.axis].at = p[outer.axis].at + t;
+            Expr column = Shuffle::make_slice(Variable::make(lets.back().second.type(), all), t * side, 1, side);
+            stores.push_back(Store::make(dst.name, column, dst.ramp(p, side), Parameter(), const_true(side), ModulusRemainder()));
+        }
+        Stmt block = Block::make(stores);
+        for (auto it = lets.rbegin(); it != lets.rend(); ++it) {
+            block = LetStmt::make(it->first, it->second, block);
+        }
+        const Expr blocks_across = context.valid(inner) / side, blocks_along = context.valid(outer) / side;
+        Stmt s = make_loop(across, blocks_across, make_loop(along, blocks_along, block));
+        // What the blocks leave: the rest of the outer dimension beside them, then
+        // the rest of the inner one.
+        const std::pair<Expr, Expr> covered{0, simplify(blocks_across * side)};
+        Stmt beside = elements({{inner.axis, covered}, {outer.axis, {simplify(blocks_along * side), filled(outer)}}});
+        Stmt below = elements({{inner.axis, {covered.second, filled(inner)}}, {outer.axis, {0, filled(outer)}}});
+        return Block::make({s, beside, below});
+    }
+};
+
+/** Moves an Expr over tile values into an output. */
+class Storer {
+    const Context &context;
+    const TileOp &op;
+    std::vector<std::pair<int, TileDim>> dims;  // tile axes of the output, with their dimension
+
+    Expr index(const Point &point) const {
+        std::vector<Expr> args;
+        for (const std::string &a : op.out_axes) {
+            auto it = point.find(a);
+            args.push_back(it == point.end() ? var(a) : context.corner(a) + it->second.value(context.lanes));
+        }
+        return context.flat_index(op.dst, args, Parameter(), Buffer<>());
+    }
+
+public:
+    Storer(const Context &c, const TileOp &o)
+        : context(c), op(o) {
+        for (size_t k = 0; k < op.out_axes.size(); k++) {
+            const std::string &a = op.out_axes[k];
+            const TileProgram &p = context.program;
+            const bool gridded = std::any_of(p.grid.begin(), p.grid.end(), [&](const Axis &g) { return g.name == a; });
+            if (!gridded) {
+                dims.emplace_back((int)k, TileDim{a, a == p.query.name ? p.query_tile : 1 << 30});
+            }
+        }
+    }
+
+    Stmt element(const Point &point) const {
+        return Store::make(op.dst, context.evaluate(op.expr, point, {}), index(point), Parameter(), const_true(), ModulusRemainder());
+    }
+
+    /** Vectors along the first of the tile's dimensions, the others around it. */
+    Stmt lower() const {
+        if (dims.empty()) {
+            return element(Point());
+        }
+        const TileDim &inner = dims.front().second;
+        const int lanes = context.lanes;
+        Point outer;
+        std::vector<std::string> counters;
+        for (size_t k = 1; k < dims.size(); k++) {
+            counters.push_back(unique_name(dims[k].second.axis + ".at"));
+            outer[dims[k].second.axis].at = var(counters.back());
+        }
+        const std::string vector = unique_name("vector"), lane = unique_name("lane"), at = unique_name(inner.axis + ".at");
+        Point wide = outer, narrow = outer;
+        wide[inner.axis] = Coord{Expr(), var(vector), var(lane)};
+        narrow[inner.axis].at = var(at);
+        const Expr count = context.valid(inner), whole = simplify(count / lanes);
+        const Expr stride = var(op.dst + ".stride." + std::to_string(dims.front().first));
+        Stmt vectors = make_loop(vector, whole, make_loop(lane, lanes, element(wide), ForType::Vectorized));
+        Stmt dense = IfThenElse::make(stride == 1, substitute(stride, 1, vectors), vectors);
+        const std::string more = unique_name("more");
+        Stmt tail = make_loop(more, simplify(count % lanes), LetStmt::make(at, whole * lanes + var(more), element(narrow)));
+        Stmt s = Block::make(dense, tail);
+        for (size_t k = dims.size(); k-- > 1;) {
+            s = make_loop(counters[k - 1], context.valid(dims[k].second), s);
+        }
+        return s;
+    }
+};
+
+}  // namespace
+
+Stmt lower_load(const Context &context, const TileOp &op) {
+    const Loader loader(context, op);
+    const TileStorage &dst = context.at(op.dst);
+    if (dst.dims.empty()) {
+        return loader.element(Point());
+    }
+    const Call *call = image_call(op.expr);
+    Stmt s = loader.rows_of_vectors(false);
+    const int inner = dimension_along(call, dst.inner());
+    const int outer = dst.dims.size() == 2 ? dimension_along(call, dst.dims.front().axis) : -1;
+    if (outer >= 0 && context.lanes % std::min(context.lanes, 8) == 0) {
+        s = IfThenElse::make(context.stride_of(call, outer) == 1, loader.transposed(), s);
+    }
+    if (inner >= 0) {
+        s = IfThenElse::make(context.stride_of(call, inner) == 1, loader.rows_of_vectors(true), s);
+    }
+    return s;
+}
+
+Stmt lower_store(const Context &context, const TileOp &op) {
+    return Storer(context, op).lower();
+}
+
+}  // namespace strobe::cpu

@@ -1,0 +1,102 @@
+#include "VectorMath.h"
+
+#include <limits>
+
+namespace strobe::cpu {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+const double infinity = std::numeric_limits<double>::infinity();
+
+/** Binds \p value to a name and returns body of it. */
+template<typename F>
+Expr let(const Expr &value, const char *name, F body) {
+    if (value.as<Variable>() || is_const(value)) {
+        return body(value);
+    }
+    const std::string n = unique_name(name);
+    return Let::make(n, value, body(Variable::make(value.type(), n)));
+}
+
+/** Unsigned, because that wraps: the simplifier may move a shift past a difference. */
+Expr bits_of(const Expr &x) {
+    return reinterpret(UInt(32, x.type().lanes()), x);
+}
+
+Expr float_of(const Expr &bits) {
+    return reinterpret(Float(32, bits.type().lanes()), bits);
+}
+
+Expr horner(const Expr &x, std::initializer_list<float> from_highest) {
+    Expr sum;
+    for (float c : from_highest) {
+        sum = sum.defined() ? sum * x + c : Expr(c);
+    }
+    return sum;
+}
+
+/** x = k ln 2 + r with |r| <= ln 2 / 2; 2 e^r by a polynomial whose relative
+ * error is 4e-9 there (minimax), times 2^(k - 1) made in the exponent's bits, so
+ * that results up to the largest float come out. No clamp is needed in front:
+ * where x is out of range the outer selects ignore what the bits hold, and a NaN
+ * passes through. The product k ln 2 is fused with its subtraction; the error of
+ * the constant itself is k * 2e-9, below half an ulp where e^x > 1e-9. */
+Expr exp_float(const Expr &argument) {
+    return let(argument, "x", [](const Expr &x) {
+        const float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+        Expr shifted = strict_float(x * 1.44269504088896341f + shifter);
+        return let(shifted, "t", [&](const Expr &t) {
+            Expr r = x - strict_float(t - shifter) * 0.693147180559945309f;
+            return let(r, "r", [&](const Expr &r) {
+                Expr twice = horner(r, {2.7629e-3f, 1.67375e-2f, 8.333678e-2f, 3.333304e-1f, 0.99999986f, 2.0f, 2.0f});
+                Expr power = float_of((bits_of(t) - Expr(uint32_t(0x4b400000 - 126))) << 23);
+                Expr high = select(strict_float(x > 88.72283f), make_const(x.type(), infinity), twice * power);
+                return select(strict_float(x < -85.9f), make_zero(x.type()), high);
+            });
+        });
+    });
+}
+
+/** An odd polynomial near 0, 1 - 2 / (e^2|x| + 1) beyond 0.625. */
+Expr tanh_float(const Expr &argument) {
+    return let(argument, "x", [](const Expr &x) {
+        Expr z = x * x;
+        Expr near = let(z, "z", [&](const Expr &z) {
+            return x + x * z * horner(z, {-5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f});
+        });
+        Expr bits = bits_of(x);
+        Expr size = float_of(bits & Expr(uint32_t(0x7fffffff)));
+        return let(size, "a", [&](const Expr &a) {
+            Expr far = 1.0f - 2.0f / (exp_float(select(strict_float(a > 20.0f), make_const(a.type(), 20.0f), a) * 2.0f) + 1.0f);
+            Expr signed_far = float_of(bits_of(far) | (bits & Expr(uint32_t(0x80000000))));
+            return select(strict_float(a < 0.625f), near, signed_far);
+        });
+    });
+}
+
+class ExpandCalls : public IRMutator {
+    using IRMutator::visit;
+
+    Expr visit(const Call *op) override {
+        if (op->type.element_of() == Float(32) && op->args.size() == 1) {
+            if (op->name == "exp_f32") {
+                return exp_float(mutate(op->args[0]));
+            }
+            if (op->name == "tanh_f32") {
+                return tanh_float(mutate(op->args[0]));
+            }
+        }
+        return IRMutator::visit(op);
+    }
+};
+
+}  // namespace
+
+Expr vector_math(const Expr &e) {
+    return ExpandCalls().mutate(strictify_float(e));
+}
+
+}  // namespace strobe::cpu

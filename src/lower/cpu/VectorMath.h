@@ -1,0 +1,19 @@
+#ifndef STROBE_LOWER_CPU_VECTOR_MATH_H
+#define STROBE_LOWER_CPU_VECTOR_MATH_H
+
+/** \file
+ * Elementwise arithmetic made ready for the CPU's vector units. */
+
+#include "Halide.h"
+
+namespace strobe::cpu {
+
+/** \p e with IEEE semantics for infinities (a masked score is -inf, and Halide's
+ * default arithmetic assumes that there are none), and with exp and tanh of
+ * float32 written out as polynomials that vectorise: errors below 2 ulp, exp
+ * flushes results under 2^-124 to 0. */
+Halide::Expr vector_math(const Halide::Expr &e);
+
+}  // namespace strobe::cpu
+
+#endif
