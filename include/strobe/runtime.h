@@ -34,12 +34,7 @@ enum {
 };
 
 /** Element types: the codes of halide_type_t. */
-enum {
-    strobe_int = 0,
-    strobe_uint = 1,
-    strobe_float = 2,
-    strobe_bfloat = 4
-};
+enum { strobe_int = 0, strobe_uint = 1, strobe_float = 2, strobe_bfloat = 4 };
 
 /** A tensor in device memory. Dimension 0 is the algorithm's innermost: a PyTorch
  * tensor of shape (batch, head, sequence, feature) has sizes {feature, sequence, head, batch}. */

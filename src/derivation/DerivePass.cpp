@@ -91,6 +91,7 @@ class ReductionDeriver {
     Terms maximum();
     Terms maximum_of_term(const Term &term, const Blocked &otherwise);
     Terms plain();
+    void refuse_cancellation(const Terms &terms) const;
     Terms with_init(Terms value);
 
 public:
@@ -101,10 +102,25 @@ public:
     void derive();
 };
 
+/** Rule S2: terms that only make sense together are kept apart only if they share a sign. */
+void ReductionDeriver::refuse_cancellation(const Terms &terms) const {
+    bool offset = false, one_sign = true;
+    for (const Term &term : terms) {
+        offset = offset || term.offset;
+        one_sign = one_sign && (!term.coefficient.defined() || is_nonnegative(term.coefficient, draft.nonnegative)) &&
+                   (!term.factor.defined() || is_nonnegative(term.factor, {}));
+    }
+    if (offset && terms.size() > 1 && !one_sign) {
+        throw Blocked{r.body, separator.live(r.body),
+                      "it adds an earlier result to the stream, and the sums of the two parts can cancel to the last digit"};
+    }
+}
+
 /** Every separation happens before the first moment is added, so that a failure
  * leaves nothing behind. */
 Terms ReductionDeriver::sum() {
     const Terms separated = separator.separate(r.body);
+    refuse_cancellation(separated);
     Terms value;
     for (const Term &term : separated) {
         Term part;

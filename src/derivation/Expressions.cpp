@@ -131,6 +131,9 @@ Expr times(const Expr &a, const Expr &b) {
     if (!a.defined() || !b.defined()) {
         return a.defined() ? a : b;
     }
+    if (is_const(a) && is_const(b) && a.type() == b.type()) {
+        return simplify(a * b);
+    }
     if (is_one(a) && a.type() == b.type()) {
         return b;
     }
@@ -170,6 +173,60 @@ Expr all_of(const std::vector<Expr> &conditions) {
         result = result.defined() ? result && c : c;
     }
     return result;
+}
+
+Expr negation(const Expr &c) {
+    if (const Not *op = c.as<Not>()) {
+        return op->a;
+    }
+    if (const And *op = c.as<And>()) {
+        return negation(op->a) || negation(op->b);
+    }
+    if (const Or *op = c.as<Or>()) {
+        return negation(op->a) && negation(op->b);
+    }
+    if (const EQ *op = c.as<EQ>()) {
+        return op->a != op->b;
+    }
+    if (const NE *op = c.as<NE>()) {
+        return op->a == op->b;
+    }
+    // Not for floats: a NaN is neither less nor greater nor equal.
+    const LT *lt = c.as<LT>();
+    const LE *le = c.as<LE>();
+    const GT *gt = c.as<GT>();
+    const GE *ge = c.as<GE>();
+    if (lt && !lt->a.type().is_float()) {
+        return lt->a >= lt->b;
+    }
+    if (le && !le->a.type().is_float()) {
+        return le->a > le->b;
+    }
+    if (gt && !gt->a.type().is_float()) {
+        return gt->a <= gt->b;
+    }
+    if (ge && !ge->a.type().is_float()) {
+        return ge->a < ge->b;
+    }
+    return !c;
+}
+
+bool is_total(const Expr &e) {
+    class Find : public IRGraphVisitor {
+        using IRGraphVisitor::visit;
+        void visit(const Div *op) override {
+            found = true;
+        }
+        void visit(const Call *op) override {
+            found = found || op->call_type == Call::PureExtern || op->call_type == Call::Extern;
+            IRGraphVisitor::visit(op);
+        }
+
+    public:
+        bool found = false;
+    } find;
+    e.accept(&find);
+    return !find.found;
 }
 
 std::vector<Expr> conjuncts(const Expr &c) {
@@ -294,14 +351,19 @@ std::string with_short_floats(const std::string &text) {
             end++;
         }
         const std::string number = text.substr(i, end - i);
-        if (!starts || number.find('.') == std::string::npos || end == text.size() || text[end] != 'f') {
+        if (!starts || number.find('.') == std::string::npos || end == text.size() || (text[end] != 'f' && text[end] != 'e')) {
             const size_t take = starts ? end - i : 1;
             result += text.substr(i, take);
             i += take;
             continue;
         }
+        if (text[end] == 'e') {
+            for (end += 2; end < text.size() && isdigit(text[end]);) {
+                end++;
+            }
+        }
         std::ostringstream shortened;
-        shortened << std::stod(number);
+        shortened << std::stod(text.substr(i, end - i));
         result += shortened.str();
         i = end + 1;
     }

@@ -39,6 +39,10 @@ Expr divided(const Expr &a, const Expr &b, bool guarded);
 Expr where_else_zero(const Expr &c, const Expr &a);
 /** The conjunction of conditions; undefined for none. */
 Expr all_of(const std::vector<Expr> &conditions);
+/** Not c, said with the opposite comparison of the same operands. */
+Expr negation(const Expr &c);
+/** No quotient, logarithm or root in it: finite for finite operands. */
+bool is_total(const Expr &e);
 /** The conditions whose conjunction \p c is. */
 std::vector<Expr> conjuncts(const Expr &c);
 /** a with those conditions of \p b that it lacks. */

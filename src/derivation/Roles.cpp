@@ -42,6 +42,7 @@ class RoleFinder {
     Names top_level() const;
     int chain_length(const std::string &axis) const;
     void find_stream();
+    std::vector<std::string> axes_in(const Expr &e) const;
     std::vector<Operand> operands_of(const Reduction &r) const;
     void classify();
 
@@ -148,9 +149,21 @@ std::vector<RoleFinder::Operand> RoleFinder::operands_of(const Reduction &r) con
     std::vector<Operand> result;
     for (const Expr &factor : product_factors(r.body)) {
         const Call *call = strip_casts(factor).as<Call>();
-        result.push_back({axes_of(graph, factor), call && call->call_type == Call::Image});
+        result.push_back({axes_in(factor), call && call->call_type == Call::Image});
     }
     return result;
+}
+
+/** Axes of \p e, not counting those of results: they follow from their own bodies. */
+std::vector<std::string> RoleFinder::axes_in(const Expr &e) const {
+    Expr without = e;
+    for (const std::string &name : references(graph, e)) {
+        const Reduction &r = graph.reduction(name);
+        if (contains(r.over, roles.stream)) {
+            without = substitute("%" + name, make_zero(r.type), without);
+        }
+    }
+    return axes_of(graph, without);
 }
 
 /** Query, batch and feature axes, from the factors of the streamed bodies: loads
@@ -165,7 +178,10 @@ void RoleFinder::classify() {
             continue;
         }
         for (const Operand &o : operands_of(r)) {
-            if (o.load && contains(o.axes, roles.stream)) {
+            if (!contains(o.axes, roles.stream)) {
+                continue;
+            }
+            if (o.load) {
                 operands++;
                 for (const std::string &a : o.axes) {
                     meets[a]++;
@@ -200,6 +216,18 @@ void RoleFinder::classify() {
     for (const std::string &a : parallel) {
         if (a != roles.query) {
             (scored.count(a) ? roles.batch : roles.features).push_back(a);
+        }
+    }
+    for (const Output &o : graph.outputs) {
+        std::vector<std::string> grid = roles.batch;
+        grid.push_back(roles.query);
+        for (const std::string &a : grid) {
+            if (!contains(o.axes, a)) {
+                strobe_user_error() << "Output " << o.name << "(" << list(o.axes) << ") has no dimension for " << a
+                                    << ", which indexes the rows of the other outputs' scores (" << list(grid)
+                                    << "). Outputs of one algorithm share rows through the reductions that they "
+                                    << "call; compute this one in an algorithm of its own.";
+            }
         }
     }
 }

@@ -57,7 +57,7 @@ class ExponentSplitter {
     }
     Expr without_guards(const Expr &e);
     void guard(const Expr &condition) {
-        result.guard = joined(result.guard, conjuncts(simplify(condition)));
+        result.guard = joined(result.guard, conjuncts(condition));
     }
     bool takes_masked(const Select *op, Expr *kept);
     [[noreturn]] void block(const Expr &e) const {
@@ -84,7 +84,7 @@ bool ExponentSplitter::takes_masked(const Select *op, Expr *kept) {
         return true;
     }
     if (is_minus_infinity(op->true_value)) {
-        guard(!op->condition);
+        guard(negation(op->condition));
         *kept = op->false_value;
         return true;
     }
@@ -260,12 +260,33 @@ Terms hoisted(const Expr &row, const Terms &a, const Terms &b, Type t) {
     return result;
 }
 
+/** Where a c >= 0 is not 0. */
+Expr positive_where(const Expr &c, const Nonnegative &known) {
+    if (is_positive(c, known)) {
+        return const_true();
+    }
+    if (const Select *op = c.as<Select>(); op && is_zero(op->false_value)) {
+        const Expr inner = positive_where(op->true_value, known);
+        return is_const_one(inner) || same(inner, op->condition) ? op->condition : op->condition && inner;
+    }
+    if (const Div *op = c.as<Div>()) {  // by something that is not 0, or the user's own quotient is not finite
+        return positive_where(op->a, known);
+    }
+    if (const Mul *op = c.as<Mul>(); op && is_positive(op->b, known)) {
+        return positive_where(op->a, known);
+    }
+    if (const Mul *op = c.as<Mul>(); op && is_positive(op->a, known)) {
+        return positive_where(op->b, known);
+    }
+    return c > make_zero(c.type());
+}
+
 /** c compared with 0; of something that cannot be negative, said as c > 0. */
 Expr sign_test(Comparison kind, const Expr &c, const Nonnegative &known) {
     if (as_const_float(c) || !is_nonnegative(c, known)) {
         return simplify(compare(kind, c, make_zero(c.type())));
     }
-    const Expr positive = is_positive(c, known) ? const_true() : c > make_zero(c.type());
+    const Expr positive = positive_where(c, known);
     switch (kind) {
     case Comparison::Greater:
     case Comparison::NotEqual:
@@ -412,7 +433,14 @@ Terms Separator::variable(const Expr &e) {
 
 Terms Separator::sum(const Expr &e, const Expr &a, const Expr &b, bool subtract) {
     Terms terms = separate(a);
-    const Terms more = subtract ? negated(separate(b), e.type()) : separate(b);
+    Terms more = subtract ? negated(separate(b), e.type()) : separate(b);
+    if (streams(a) != streams(b) && !live(streams(a) ? b : a).empty()) {
+        for (Terms *side : {&terms, &more}) {
+            for (Term &term : *side) {
+                term.offset = true;
+            }
+        }
+    }
     terms.insert(terms.end(), more.begin(), more.end());
     return collected(terms, e.type());
 }
@@ -487,7 +515,8 @@ Terms Separator::selection(const Expr &e, const Expr &condition, const Expr &a, 
         return terms;
     }
     const bool one_sided = is_zero(a) || is_zero(b);
-    if (!lives && (streamed || (one_sided && streams(e)))) {
+    const bool of_results = !references(known.graph, condition).empty();
+    if (!lives && (streamed || (one_sided && streams(e) && !of_results))) {
         if (!one_sided && live(e).empty() && !has_exponential(a) && !has_exponential(b)) {
             Term term;
             term.factor = e;
@@ -495,8 +524,12 @@ Terms Separator::selection(const Expr &e, const Expr &condition, const Expr &a, 
         }
         Terms terms;
         for (const bool side : {true, false}) {
-            const std::vector<Expr> guard = conjuncts(simplify(side ? condition : !condition));
+            const Expr holds = side ? condition : negation(condition);
+            const std::vector<Expr> guard = conjuncts(holds);
             for (Term term : separate(side ? a : b)) {
+                if (!streamed && term.coefficient.defined() && !is_total(term.coefficient)) {
+                    term.coefficient = where_else_zero(holds, term.coefficient);
+                }
                 term.guard = joined(guard, term.guard);
                 terms.push_back(term);
             }
@@ -529,7 +562,7 @@ Expr Separator::condition(const Expr &c) {
         return c;
     }
     if (const Not *op = c.as<Not>()) {
-        return simplify(!condition(op->a));
+        return negation(condition(op->a));
     }
     const std::optional<Compared> compared = as_comparison(c);
     if (compared && compared->a.type().is_float()) {

@@ -41,6 +41,7 @@ Terms collected(const Terms &terms, Type t) {
             result.push_back(term);
             continue;
         }
+        like->offset = like->offset || term.offset;
         like->coefficient = sum_of(coefficient_of(*like, t), coefficient_of(term, t), t);
     }
     Terms nonzero;
@@ -59,6 +60,7 @@ Terms product(const Terms &a, const Terms &b) {
             Term z;
             z.coefficient = times(x.coefficient, y.coefficient);
             z.scale = x.scale.plus(y.scale);
+            z.offset = x.offset || y.offset;
             z.guard = joined(x.guard, y.guard);
             z.factor = times(x.factor, y.factor);
             z.power = x.power.defined() && y.power.defined() ? x.power + y.power :
@@ -72,7 +74,7 @@ Terms product(const Terms &a, const Terms &b) {
 
 Terms negated(Terms terms, Type t) {
     for (Term &term : terms) {
-        term.coefficient = simplify(-coefficient_of(term, t));
+        term.coefficient = times(make_const(t, -1), coefficient_of(term, t));
     }
     return terms;
 }
@@ -80,7 +82,7 @@ Terms negated(Terms terms, Type t) {
 Terms converted(Terms terms, Type t) {
     for (Term &term : terms) {
         if (term.coefficient.defined()) {
-            term.coefficient = simplify(cast(t, term.coefficient));
+            term.coefficient = cast(t, term.coefficient);
         }
         if (term.factor.defined()) {
             term.factor = cast(t, term.factor);
@@ -174,8 +176,10 @@ std::optional<Terms> logarithm(const Terms &d, Type t) {
         return std::nullopt;
     }
     Terms result;
+    const bool offset = of->factor.defined() || of->power.defined();
     const auto add_free = [&](const Expr &coefficient) {
         Term term;
+        term.offset = offset;
         term.coefficient = coefficient;
         term.guard = of->guard;
         result.push_back(term);

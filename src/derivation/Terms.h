@@ -24,6 +24,9 @@ struct Term {
     std::vector<Expr> guard;  // all must hold, else the term is 0
     Expr factor;              // undefined: 1
     Expr power;               // undefined: 0
+    /** It comes from a sum of the stream with an earlier result, such as v - mean:
+     * apart, such terms can be large and cancel. */
+    bool offset = false;
     bool is_free() const {
         return guard.empty() && !factor.defined() && !power.defined();
     }

@@ -190,16 +190,16 @@ void check_architecture(const std::string &name) {
     }
     const std::string suffix = name.rfind("sm_", 0) == 0 && digits > 4 ? name.substr(digits) : "?";
     if (suffix != "" && suffix != "a" && suffix != "f") {
-        strobe_user_error() << "no GPU architecture is named \"" << name << "\"; names look like sm_80, sm_90a or sm_100f";
+        strobe_user_error() << "no GPU architecture is named \"" << name
+                            << "\"; names look like sm_80, sm_90a or sm_100f";
     }
 }
 
 }  // namespace
 
 bool Assembly::wgmma_serialized() const {
-    return std::any_of(warnings.begin(), warnings.end(), [](const std::string &line) {
-        return contains(line, "wgmma") && contains(line, "serializ");
-    });
+    return std::any_of(warnings.begin(), warnings.end(),
+                       [](const std::string &line) { return contains(line, "wgmma") && contains(line, "serializ"); });
 }
 
 bool Assembly::spills() const {
@@ -232,8 +232,7 @@ std::optional<Assembly> assemble(const std::string &ptx, const std::string &arch
     const PrivateDirectory directory;
     const fs::path in = directory.path / "in.ptx", out = directory.path / "out.cubin", log = directory.path / "log";
     write_file(in, ptx);
-    const int status =
-        run_program({*ptxas, "-v", "-arch=" + architecture, "-o", out.string(), in.string()}, log);
+    const int status = run_program({*ptxas, "-v", "-arch=" + architecture, "-o", out.string(), in.string()}, log);
     Assembly assembly;
     assembly.log = read_file(log);
     if (status != 0) {

@@ -24,7 +24,8 @@ struct Assembly {
     std::vector<std::string> warnings;      // warnings and performance advisories, a line each
     std::string log;                        // everything that ptxas printed
 
-    /** True if ptxas had to serialise wgmma instructions (advisories such as C7510): each then waits for the one before it. */
+    /** True if ptxas had to serialise wgmma instructions (advisories such as C7510): each then waits for the one before
+     * it. */
     bool wgmma_serialized() const;
     bool spills() const;
 };

@@ -40,10 +40,10 @@ void check_extents(const KernelPackage &package, const BufferSpec &spec, const T
     for (int d = 0; d < tensor.rank; d++) {
         const int64_t size = tensor.sizes[d], stride = tensor.strides[d];
         if (size < 0 || size > std::numeric_limits<int32_t>::max()) {
-            strobe_user_error() << "In " << package.name << ": dimension " << d << " of " << spec.name
-                                << " has extent " << size << "; legal are 0 to 2147483647.";
+            strobe_user_error() << "In " << package.name << ": dimension " << d << " of " << spec.name << " has extent "
+                                << size << "; legal are 0 to 2147483647.";
         }
-        if (spec.output && size > 1 && stride == 0) {
+        if (spec.output && size > 1 && stride == 0 && !tensor.empty()) {
             strobe_user_error() << "In " << package.name << ": dimension " << d << " of the output " << spec.name
                                 << " has stride 0, so that " << size
                                 << " results would share one element; pass a tensor of its own memory.";

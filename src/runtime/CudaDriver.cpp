@@ -32,10 +32,10 @@ Driver open_driver(const char *library) {
     STROBE_CUDA_REQUIRED(STROBE_CUDA_FIND)
     STROBE_CUDA_OPTIONAL(STROBE_CUDA_FIND)
 #undef STROBE_CUDA_FIND
-#define STROBE_CUDA_REQUIRE(NAME, SYMBOL, ARGUMENTS) \
-    if (!found.NAME) { \
+#define STROBE_CUDA_REQUIRE(NAME, SYMBOL, ARGUMENTS)                                     \
+    if (!found.NAME) {                                                                   \
         strobe_runtime_failure() << "the CUDA driver " << library << " lacks " << SYMBOL \
-                                 << "; Strobe needs a driver for CUDA 11.3 or later"; \
+                                 << "; Strobe needs a driver for CUDA 11.3 or later";    \
     }
     STROBE_CUDA_REQUIRED(STROBE_CUDA_REQUIRE)
 #undef STROBE_CUDA_REQUIRE
@@ -78,8 +78,7 @@ void fail(Result result, const char *doing) {
     throw RuntimeFailure(std::string(doing) + ": " + text_of(driver(), result));
 }
 
-RelaxedCapture::RelaxedCapture()
-    : mode(capture_mode_relaxed) {
+RelaxedCapture::RelaxedCapture() : mode(capture_mode_relaxed) {
     check(driver().thread_exchange_capture_mode(&mode), "cannot leave the stream capture mode");
 }
 

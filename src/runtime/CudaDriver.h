@@ -37,41 +37,41 @@ constexpr int map_u8 = 0, map_u16 = 1, map_u32 = 2, map_i32 = 3, map_u64 = 4, ma
 constexpr int map_interleave_none = 0, map_l2_promotion_256 = 3, map_fill_zero = 0;
 
 /** name in the table, symbol, result, arguments. The second list may be missing in old drivers. */
-#define STROBE_CUDA_REQUIRED(X) \
-    X(init, "cuInit", (unsigned)) \
-    X(get_error_string, "cuGetErrorString", (Result, const char **)) \
-    X(get_error_name, "cuGetErrorName", (Result, const char **)) \
-    X(driver_get_version, "cuDriverGetVersion", (int *)) \
-    X(device_get_attribute, "cuDeviceGetAttribute", (int *, int, Device)) \
-    X(ctx_get_current, "cuCtxGetCurrent", (Context *)) \
-    X(ctx_get_device, "cuCtxGetDevice", (Device *)) \
-    X(ctx_push_current, "cuCtxPushCurrent_v2", (Context)) \
-    X(ctx_pop_current, "cuCtxPopCurrent_v2", (Context *)) \
-    X(module_load_data_ex, "cuModuleLoadDataEx", (Module *, const void *, unsigned, int *, void **)) \
-    X(module_unload, "cuModuleUnload", (Module)) \
-    X(module_get_function, "cuModuleGetFunction", (Function *, Module, const char *)) \
-    X(func_get_attribute, "cuFuncGetAttribute", (int *, int, Function)) \
-    X(func_set_attribute, "cuFuncSetAttribute", (Function, int, int)) \
-    X(launch_kernel, "cuLaunchKernel", (Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, \
-                                        Stream, void **, void **)) \
-    X(mem_alloc, "cuMemAlloc_v2", (DevicePointer *, size_t)) \
-    X(mem_free, "cuMemFree_v2", (DevicePointer)) \
-    X(memset_d8_async, "cuMemsetD8Async", (DevicePointer, unsigned char, size_t, Stream)) \
-    X(stream_create, "cuStreamCreate", (Stream *, unsigned)) \
-    X(stream_destroy, "cuStreamDestroy_v2", (Stream)) \
-    X(stream_synchronize, "cuStreamSynchronize", (Stream)) \
-    X(stream_is_capturing, "cuStreamIsCapturing", (Stream, int *)) \
-    X(thread_exchange_capture_mode, "cuThreadExchangeStreamCaptureMode", (int *)) \
+#define STROBE_CUDA_REQUIRED(X)                                                                                   \
+    X(init, "cuInit", (unsigned))                                                                                 \
+    X(get_error_string, "cuGetErrorString", (Result, const char **))                                              \
+    X(get_error_name, "cuGetErrorName", (Result, const char **))                                                  \
+    X(driver_get_version, "cuDriverGetVersion", (int *))                                                          \
+    X(device_get_attribute, "cuDeviceGetAttribute", (int *, int, Device))                                         \
+    X(ctx_get_current, "cuCtxGetCurrent", (Context *))                                                            \
+    X(ctx_get_device, "cuCtxGetDevice", (Device *))                                                               \
+    X(ctx_push_current, "cuCtxPushCurrent_v2", (Context))                                                         \
+    X(ctx_pop_current, "cuCtxPopCurrent_v2", (Context *))                                                         \
+    X(module_load_data_ex, "cuModuleLoadDataEx", (Module *, const void *, unsigned, int *, void **))              \
+    X(module_unload, "cuModuleUnload", (Module))                                                                  \
+    X(module_get_function, "cuModuleGetFunction", (Function *, Module, const char *))                             \
+    X(func_get_attribute, "cuFuncGetAttribute", (int *, int, Function))                                           \
+    X(func_set_attribute, "cuFuncSetAttribute", (Function, int, int))                                             \
+    X(launch_kernel, "cuLaunchKernel",                                                                            \
+      (Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, void **, void **)) \
+    X(mem_alloc, "cuMemAlloc_v2", (DevicePointer *, size_t))                                                      \
+    X(mem_free, "cuMemFree_v2", (DevicePointer))                                                                  \
+    X(memset_d8_async, "cuMemsetD8Async", (DevicePointer, unsigned char, size_t, Stream))                         \
+    X(stream_create, "cuStreamCreate", (Stream *, unsigned))                                                      \
+    X(stream_destroy, "cuStreamDestroy_v2", (Stream))                                                             \
+    X(stream_synchronize, "cuStreamSynchronize", (Stream))                                                        \
+    X(stream_is_capturing, "cuStreamIsCapturing", (Stream, int *))                                                \
+    X(thread_exchange_capture_mode, "cuThreadExchangeStreamCaptureMode", (int *))                                 \
     X(pointer_get_attribute, "cuPointerGetAttribute", (void *, int, DevicePointer))
 
-#define STROBE_CUDA_OPTIONAL(X) \
-    X(tensor_map_encode_tiled, "cuTensorMapEncodeTiled", \
-      (TensorMap *, int, uint32_t, void *, const uint64_t *, const uint64_t *, const uint32_t *, const uint32_t *, int, \
-       int, int, int)) \
-    X(stream_get_capture_info, "cuStreamGetCaptureInfo_v2", \
-      (Stream, int *, unsigned long long *, void **, const void **, size_t *)) \
-    X(stream_get_id, "cuStreamGetId", (Stream, unsigned long long *)) \
-    X(ctx_get_id, "cuCtxGetId", (Context, unsigned long long *)) \
+#define STROBE_CUDA_OPTIONAL(X)                                                                                    \
+    X(tensor_map_encode_tiled, "cuTensorMapEncodeTiled",                                                           \
+      (TensorMap *, int, uint32_t, void *, const uint64_t *, const uint64_t *, const uint32_t *, const uint32_t *, \
+       int, int, int, int))                                                                                        \
+    X(stream_get_capture_info, "cuStreamGetCaptureInfo_v2",                                                        \
+      (Stream, int *, unsigned long long *, void **, const void **, size_t *))                                     \
+    X(stream_get_id, "cuStreamGetId", (Stream, unsigned long long *))                                              \
+    X(ctx_get_id, "cuCtxGetId", (Context, unsigned long long *))                                                   \
     X(func_load, "cuFuncLoad", (Function))
 
 /** The functions of one driver library. */

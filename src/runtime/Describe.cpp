@@ -96,8 +96,8 @@ std::string describe_plan(const KernelPackage &package, const LaunchPlan &plan) 
     };
     return "{\"schedule\": " + quoted(plan.schedule) + ", \"query_tile\": " + std::to_string(plan.query_tile) +
            ", \"cost_per_unit\": " + number(plan.cost_per_unit) + ", \"kernels\": " + list(plan.kernels, kernel) +
-           ", \"tensor_maps\": " + list(plan.tensor_maps, map) + ", \"workspaces\": " + list(plan.workspaces, workspace) +
-           "}";
+           ", \"tensor_maps\": " + list(plan.tensor_maps, map) +
+           ", \"workspaces\": " + list(plan.workspaces, workspace) + "}";
 }
 
 }  // namespace
@@ -113,7 +113,8 @@ std::string describe_package(const KernelPackage &package) {
            ", \"buffers\": " + list(package.buffers, describe_buffer) +
            ", \"scalars\": " + list(package.scalars, describe_scalar) +
            ", \"equal_extents\": " + list(package.equal_extents, pair) +
-           ", \"plans\": " + list(package.plans, [&](const LaunchPlan &plan) { return describe_plan(package, plan); }) + "}";
+           ", \"plans\": " + list(package.plans, [&](const LaunchPlan &plan) { return describe_plan(package, plan); }) +
+           "}";
 }
 
 }  // namespace strobe

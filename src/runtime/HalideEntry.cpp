@@ -83,7 +83,8 @@ void place_on_device(void *user_context, const halide_device_interface_t *interf
         strobe_user_error() << spec.name << " is a null buffer";
     }
     if (buffer->dimensions < 0 || buffer->dimensions > max_rank) {
-        strobe_user_error() << spec.name << " has " << buffer->dimensions << " dimensions; legal are at most " << max_rank;
+        strobe_user_error() << spec.name << " has " << buffer->dimensions << " dimensions; legal are at most "
+                            << max_rank;
     }
     if (is_empty(*buffer)) {
         return;
@@ -100,8 +101,7 @@ class HalideContext {
 public:
     cuda::Stream stream = nullptr;
 
-    HalideContext(void *user_context, const TensorArgument *tensors, int count)
-        : user_context(user_context) {
+    HalideContext(void *user_context, const TensorArgument *tensors, int count) : user_context(user_context) {
         void *context = nullptr;
         if (halide_cuda_acquire_context) {
             check_halide(halide_cuda_acquire_context(user_context, &context, true));
@@ -222,6 +222,7 @@ extern "C" int strobe_halide_run_on(void *user_context, const halide_device_inte
 
 extern "C" int strobe_halide_run(void *user_context, const uint8_t *package, int64_t size, halide_buffer_t **buffers,
                                  int num_buffers, const double *scalars, int num_scalars) {
-    const halide_device_interface_t *interface = halide_cuda_device_interface ? halide_cuda_device_interface() : nullptr;
+    const halide_device_interface_t *interface =
+        halide_cuda_device_interface ? halide_cuda_device_interface() : nullptr;
     return strobe_halide_run_on(user_context, interface, package, size, buffers, num_buffers, scalars, num_scalars);
 }

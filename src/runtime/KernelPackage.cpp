@@ -83,8 +83,8 @@ struct Reader {
         uint64_t n = 0;
         number(n);
         if (n > limit) {
-            strobe_runtime_failure() << "kernel package is damaged: " << what << " claims " << n << " bytes, the limit is "
-                                     << limit;
+            strobe_runtime_failure() << "kernel package is damaged: " << what << " claims " << n
+                                     << " bytes, the limit is " << limit;
         }
         need(n, what);
         x.assign(reinterpret_cast<const char *>(at), n);
@@ -117,7 +117,7 @@ template<typename A, typename T, typename Expected>
 using when_is = std::enable_if_t<std::is_same_v<std::remove_const_t<T>, Expected>, A>;
 
 // One description of each struct serves the writer and the reader.
-#define STROBE_FIELDS(TYPE) \
+#define STROBE_FIELDS(TYPE)          \
     template<typename A, typename T> \
     when_is<void, T, TYPE> fields([[maybe_unused]] A &a, T &x)
 
@@ -223,8 +223,8 @@ std::vector<uint8_t> serialize_package(const KernelPackage &package) {
 
 KernelPackage parse_package(const uint8_t *data, size_t size) {
     if (!data || size < header_size) {
-        strobe_runtime_failure() << "not a kernel package: " << (data ? size : 0) << " bytes are fewer than the header's "
-                                 << header_size;
+        strobe_runtime_failure() << "not a kernel package: " << (data ? size : 0)
+                                 << " bytes are fewer than the header's " << header_size;
     }
     if (memcmp(data, magic, sizeof(magic)) != 0) {
         strobe_runtime_failure() << "not a kernel package: it does not begin with \"STROBEKP\"";

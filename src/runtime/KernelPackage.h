@@ -63,14 +63,16 @@ struct WorkspaceSpec {
 };
 
 struct ParamSpec {
-    enum class Kind : uint8_t { Pointer,    // device address of buffer `index` (element 0)
-                                Extent,     // int32: buffer `index`, dimension `dim`
-                                Stride,     // int64, in elements: buffer `index`, dimension `dim`
-                                Min,        // int32: first coordinate of a dimension
-                                Scalar,     // scalar `index`
-                                TensorMap,  // 128 bytes by value: tensor map `index`
-                                Workspace,  // device address of workspace `index`
-                                GridSize };  // int32: blocks launched
+    enum class Kind : uint8_t {
+        Pointer,    // device address of buffer `index` (element 0)
+        Extent,     // int32: buffer `index`, dimension `dim`
+        Stride,     // int64, in elements: buffer `index`, dimension `dim`
+        Min,        // int32: first coordinate of a dimension
+        Scalar,     // scalar `index`
+        TensorMap,  // 128 bytes by value: tensor map `index`
+        Workspace,  // device address of workspace `index`
+        GridSize
+    };  // int32: blocks launched
     Kind kind = Kind::Pointer;
     int32_t index = 0, dim = 0;
 };
@@ -80,19 +82,19 @@ struct KernelSpec {
     int32_t threads = 0;
     int32_t shared_bytes = 0;  // dynamic
     std::vector<ParamSpec> params;
-    Count work;                 // units of work
-    bool persistent = false;    // blocks = min(work, multiprocessors * blocks_per_sm); else one a unit
+    Count work;               // units of work
+    bool persistent = false;  // blocks = min(work, multiprocessors * blocks_per_sm); else one a unit
     int32_t blocks_per_sm = 1;
 };
 
 /** One way to run the algorithm: its kernels in order. */
 struct LaunchPlan {
-    std::string schedule;              // text, for explain
+    std::string schedule;  // text, for explain
     std::vector<KernelSpec> kernels;
     std::vector<TensorMapSpec> tensor_maps;
     std::vector<WorkspaceSpec> workspaces;
-    int32_t query_tile = 0;            // rows a unit of the last kernel computes, for choosing among plans
-    double cost_per_unit = 1;          // relative time of one unit, for choosing among plans
+    int32_t query_tile = 0;    // rows a unit of the last kernel computes, for choosing among plans
+    double cost_per_unit = 1;  // relative time of one unit, for choosing among plans
 };
 
 /** A pair of dimensions that must have equal extents, and the text to say so. */

@@ -180,15 +180,14 @@ void launch_kernel(const KernelPackage &package, const KernelSpec &kernel, cuda:
 
 void check_plan_index(const KernelPackage &package, int plan) {
     if (plan < -1 || plan >= int(package.plans.size())) {
-        strobe_user_error() << "In " << package.name << ": there is no plan " << plan << "; legal are -1 (choose) and 0 to "
-                            << package.plans.size() - 1 << ".";
+        strobe_user_error() << "In " << package.name << ": there is no plan " << plan
+                            << "; legal are -1 (choose) and 0 to " << package.plans.size() - 1 << ".";
     }
 }
 
 }  // namespace
 
-LoadedPackage::LoadedPackage(KernelPackage package)
-    : the_package(std::move(package)) {
+LoadedPackage::LoadedPackage(KernelPackage package) : the_package(std::move(package)) {
     validate_package(the_package);
 }
 

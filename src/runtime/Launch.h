@@ -60,7 +60,7 @@ private:
     int choose_plan(const InContext &loaded, const TensorArgument *tensors) const;
 
     const KernelPackage the_package;
-    std::mutex mutex;                    // held to add to `contexts`
+    std::mutex mutex;                          // held to add to `contexts`
     std::atomic<InContext *> newest{nullptr};  // a list; entries live as long as the package
 };
 

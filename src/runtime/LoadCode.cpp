@@ -33,9 +33,9 @@ void check_architecture(const KernelPackage &package) {
     }
     const int want_major = int(number / 10), want_minor = int(number % 10);
     const bool exactly = *end == 'a', same_family = *end == 'f' || !package.is_ptx;
-    const bool runs = exactly     ? major == want_major && minor == want_minor :
-                      same_family ? major == want_major && minor >= want_minor :
-                                    major * 10 + minor >= number;
+    const bool runs = exactly       ? major == want_major && minor == want_minor
+                      : same_family ? major == want_major && minor >= want_minor
+                                    : major * 10 + minor >= number;
     if (!runs) {
         strobe_runtime_failure() << "kernel package " << package.name << " is compiled for " << name
                                  << ", the current device is sm_" << major << minor << "; compile it for this device";
@@ -50,9 +50,9 @@ cuda::Module load_module(const KernelPackage &package) {
     cuda::Module module = nullptr;
     const cuda::Result result = driver.module_load_data_ex(&module, package.code.c_str(), 2, options, values);
     if (result != 0) {
-        strobe_runtime_failure() << "the CUDA driver refused the " << (package.is_ptx ? "PTX" : "machine code") << " of "
-                                 << package.name << " (" << package.architecture << "): " << cuda::text_of(driver, result)
-                                 << (log[0] ? "\n" : "") << log.data();
+        strobe_runtime_failure() << "the CUDA driver refused the " << (package.is_ptx ? "PTX" : "machine code")
+                                 << " of " << package.name << " (" << package.architecture
+                                 << "): " << cuda::text_of(driver, result) << (log[0] ? "\n" : "") << log.data();
     }
     return module;
 }
@@ -70,11 +70,12 @@ cuda::Function load_function(const KernelPackage &package, const KernelSpec &ker
     int threads = 0;  // asking loads the kernel where cuFuncLoad is missing
     cuda::check(driver.func_get_attribute(&threads, cuda::function_max_threads, function), "cannot load a kernel");
     if (threads < kernel.threads) {
-        strobe_runtime_failure() << "kernel " << kernel.entry << " of " << package.name << " launches " << kernel.threads
-                                 << " threads a block, its registers allow " << threads;
+        strobe_runtime_failure() << "kernel " << kernel.entry << " of " << package.name << " launches "
+                                 << kernel.threads << " threads a block, its registers allow " << threads;
     }
     int shared = 0;  // another plan may launch the same kernel with more
-    cuda::check(driver.func_get_attribute(&shared, cuda::function_max_dynamic_shared, function), "cannot load a kernel");
+    cuda::check(driver.func_get_attribute(&shared, cuda::function_max_dynamic_shared, function),
+                "cannot load a kernel");
     if (kernel.shared_bytes > shared) {
         const cuda::Result result =
             driver.func_set_attribute(function, cuda::function_max_dynamic_shared, kernel.shared_bytes);

@@ -45,9 +45,15 @@ size_t slot_of(const MapKey &key) {
 uint32_t map_type(const ElementType &type) {
     switch (type.code) {
     case 0:
-        return type.bits == 64 ? cuda::map_i64 : type.bits == 32 ? cuda::map_i32 : type.bits == 16 ? cuda::map_u16 : cuda::map_u8;
+        return type.bits == 64   ? cuda::map_i64
+               : type.bits == 32 ? cuda::map_i32
+               : type.bits == 16 ? cuda::map_u16
+                                 : cuda::map_u8;
     case 1:
-        return type.bits == 64 ? cuda::map_u64 : type.bits == 32 ? cuda::map_u32 : type.bits == 16 ? cuda::map_u16 : cuda::map_u8;
+        return type.bits == 64   ? cuda::map_u64
+               : type.bits == 32 ? cuda::map_u32
+               : type.bits == 16 ? cuda::map_u16
+                                 : cuda::map_u8;
     case 4:
         return cuda::map_bf16;
     default:
@@ -126,8 +132,8 @@ std::string tensor_map_problem(const TensorMapSpec &, const BufferSpec &buffer, 
             continue;
         }
         if (stride <= 0) {
-            problem << "dimension " << d << " of " << buffer.name << " has stride " << stride
-                    << " over an extent of " << tensor.sizes[d] << "; a positive stride is needed (copy the tensor)";
+            problem << "dimension " << d << " of " << buffer.name << " has stride " << stride << " over an extent of "
+                    << tensor.sizes[d] << "; a positive stride is needed (copy the tensor)";
         } else if (stride > ((int64_t(1) << 40) - 1) / bytes) {
             problem << "dimension " << d << " of " << buffer.name << " has a stride of " << stride
                     << " elements; strides must stay below 2^40 bytes";

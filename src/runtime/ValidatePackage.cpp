@@ -59,9 +59,8 @@ void validate_tensor_map(const KernelPackage &package, const TensorMapSpec &map)
     const BufferSpec &buffer = package.buffers[map.buffer];
     package_assert(buffer.rank >= 1 && buffer.rank <= 5)
         << "a tensor map needs 1 to 5 dimensions, " << buffer.name << " has " << int(buffer.rank);
-    package_assert(map.box.size() == buffer.rank)
-        << "the tensor map of " << buffer.name << " has a box of " << map.box.size() << " dimensions, not "
-        << int(buffer.rank);
+    package_assert(map.box.size() == buffer.rank) << "the tensor map of " << buffer.name << " has a box of "
+                                                  << map.box.size() << " dimensions, not " << int(buffer.rank);
     for (uint32_t extent : map.box) {
         package_assert(extent >= 1 && extent <= 256)
             << "the tensor map of " << buffer.name << " has a box extent of " << extent << ", legal are 1 to 256";
@@ -128,8 +127,8 @@ void validate_params(const KernelPackage &package, const LaunchPlan &plan, const
         const int size = param_bytes(package, param), align = size == 128 ? 64 : size;
         bytes = (bytes + align - 1) / align * align + size;
     }
-    package_assert(bytes <= max_param_bytes) << "kernel " << kernel.entry << " takes " << bytes
-                                             << " bytes of parameters, the limit is " << max_param_bytes;
+    package_assert(bytes <= max_param_bytes)
+        << "kernel " << kernel.entry << " takes " << bytes << " bytes of parameters, the limit is " << max_param_bytes;
 }
 
 void validate_plan(const KernelPackage &package, const LaunchPlan &plan) {

@@ -65,10 +65,12 @@ private:
     uint64_t allocate(uint64_t bytes, bool zeroed, const char *what);
     uint64_t take_zeroed(uint64_t bytes);
     StreamMemory &memory_of(cuda::Stream stream);
-    Addresses take_captured(cuda::Stream stream, unsigned long long capture, uint64_t plain_bytes, uint64_t zeroed_bytes);
+    Addresses take_captured(cuda::Stream stream, unsigned long long capture, uint64_t plain_bytes,
+                            uint64_t zeroed_bytes);
     void grow_plain(Memory &memory, cuda::Stream stream, uint64_t bytes);
 
-    std::map<std::pair<cuda::Stream, size_t>, StreamMemory> streams;  // by stream, and thread where the stream is per thread
+    std::map<std::pair<cuda::Stream, size_t>, StreamMemory>
+        streams;  // by stream, and thread where the stream is per thread
     std::vector<CaptureMemory> captures;
     std::vector<uint64_t> allocations;
     Memory pool;  // zeroed memory not handed out yet

@@ -33,8 +33,7 @@ class DeclaredExtents : public IRMutator {
     }
 
 public:
-    explicit DeclaredExtents(bool estimates)
-        : estimates(estimates) {
+    explicit DeclaredExtents(bool estimates) : estimates(estimates) {
     }
 };
 
@@ -69,8 +68,7 @@ public:
     std::vector<std::pair<Parameter, int>> uses;
     std::optional<int64_t> fixed;
 
-    IndexedInputs(const ReductionGraph &graph, const std::string &axis)
-        : axis(axis) {
+    IndexedInputs(const ReductionGraph &graph, const std::string &axis) : axis(axis) {
         for (const Reduction &r : graph.reductions) {
             r.body.accept(this);
         }

@@ -173,8 +173,8 @@ void PassBuilder::refuse(const Moment &m, const std::string &reason) const {
             func = o.name;
         }
     }
-    strobe_user_error() << "In algorithm for " << (func.empty() ? m.name : func) << ": can't compute the " << name_of(m.op)
-                        << " of " << m.factor << " tile by tile, because " << reason
+    strobe_user_error() << "In algorithm for " << (func.empty() ? m.name : func) << ": can't compute the "
+                        << name_of(m.op) << " of " << m.factor << " tile by tile, because " << reason
                         << ". Supported: a sum of weights over (" << query << ", " << stream
                         << "), each times one input element indexed by " << stream << " and one feature axis.";
 }

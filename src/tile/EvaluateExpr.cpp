@@ -10,8 +10,7 @@ namespace strobe {
 using namespace Halide;
 using namespace Halide::Internal;
 
-Lanes::Lanes(Type type, size_t points)
-    : type(type) {
+Lanes::Lanes(Type type, size_t points) : type(type) {
     if (type.is_float()) {
         f.resize(points);
     } else {
@@ -63,11 +62,29 @@ using Unary = double (*)(double);
 using Binary = double (*)(double, double);
 
 const std::map<std::string, Unary> unary_functions = {
-    {"exp", std::exp},     {"log", std::log},     {"sqrt", std::sqrt},   {"tanh", std::tanh},   {"sin", std::sin},
-    {"cos", std::cos},     {"tan", std::tan},     {"asin", std::asin},   {"acos", std::acos},   {"atan", std::atan},
-    {"sinh", std::sinh},   {"cosh", std::cosh},   {"asinh", std::asinh}, {"acosh", std::acosh}, {"atanh", std::atanh},
-    {"floor", std::floor}, {"ceil", std::ceil},   {"trunc", std::trunc}, {"exp2", std::exp2},   {"log2", std::log2},
-    {"round", std::nearbyint}, {"erf", std::erf}, {"fast_inverse", [](double x) { return 1 / x; }},
+    {"exp", std::exp},
+    {"log", std::log},
+    {"sqrt", std::sqrt},
+    {"tanh", std::tanh},
+    {"sin", std::sin},
+    {"cos", std::cos},
+    {"tan", std::tan},
+    {"asin", std::asin},
+    {"acos", std::acos},
+    {"atan", std::atan},
+    {"sinh", std::sinh},
+    {"cosh", std::cosh},
+    {"asinh", std::asinh},
+    {"acosh", std::acosh},
+    {"atanh", std::atanh},
+    {"floor", std::floor},
+    {"ceil", std::ceil},
+    {"trunc", std::trunc},
+    {"exp2", std::exp2},
+    {"log2", std::log2},
+    {"round", std::nearbyint},
+    {"erf", std::erf},
+    {"fast_inverse", [](double x) { return 1 / x; }},
     {"fast_inverse_sqrt", [](double x) { return 1 / std::sqrt(x); }},
 };
 
@@ -241,8 +258,8 @@ class Evaluator : public IRVisitor {
     bool integer_call(const Call *op, const std::vector<Lanes> &args);
     /** Intrinsics that only carry hints. */
     bool pass_through(const Call *op, const std::vector<Lanes> &args) {
-        if (!op->is_intrinsic({Call::likely, Call::likely_if_innermost, Call::unsafe_promise_clamped,
-                               Call::promise_clamped})) {
+        if (!op->is_intrinsic(
+                {Call::likely, Call::likely_if_innermost, Call::unsafe_promise_clamped, Call::promise_clamped})) {
             return false;
         }
         result = args[0];
@@ -270,8 +287,7 @@ class Evaluator : public IRVisitor {
     }
 
 public:
-    explicit Evaluator(const Meaning &meaning)
-        : meaning(meaning), n(meaning.points) {
+    explicit Evaluator(const Meaning &meaning) : meaning(meaning), n(meaning.points) {
     }
 
     Lanes evaluate(const Expr &e) {

@@ -28,8 +28,10 @@ struct Lanes {
     }
 };
 
-enum class Arithmetic { Declared,  // every operation is rounded to its type
-                        Exact };   // all floating-point types are computed, and kept, as double
+enum class Arithmetic {
+    Declared,  // every operation is rounded to its type
+    Exact
+};  // all floating-point types are computed, and kept, as double
 
 /** What the Expr's names mean. A function returns false for a name that it does not know. */
 struct Meaning {

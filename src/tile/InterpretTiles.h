@@ -25,9 +25,7 @@ struct TileArguments {
     std::map<std::string, double> scalars;
 };
 
-enum class TileVerdict { Dead,
-                         Partial,
-                         Full };
+enum class TileVerdict { Dead, Partial, Full };
 
 struct InterpretOptions {
     Arithmetic arithmetic = Arithmetic::Declared;

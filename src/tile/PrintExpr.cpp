@@ -11,13 +11,7 @@ using namespace Halide::Internal;
 namespace {
 
 /** How tightly an operator binds; an operand that binds less is put in parentheses. */
-enum Binding { Loosest = 0,
-               Disjunction,
-               Conjunction,
-               Relation,
-               Sum,
-               Term,
-               Atom };
+enum Binding { Loosest = 0, Disjunction, Conjunction, Relation, Sum, Term, Atom };
 
 /** The shortest text that reads back as x in its type. */
 std::string number_text(double x, Type type) {

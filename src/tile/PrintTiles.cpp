@@ -113,8 +113,7 @@ class Listing {
     }
 
 public:
-    Listing(std::ostream &out, const TileProgram &program)
-        : out(out), program(program) {
+    Listing(std::ostream &out, const TileProgram &program) : out(out), program(program) {
     }
 
     void print() {

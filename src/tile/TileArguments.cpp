@@ -28,26 +28,27 @@ void read_element(Type t, const void *from, Lanes &to, size_t p) {
     if (t.is_bfloat()) {
         to.f[p] = (double)(float)bfloat16_t::make_from_bits(read_as<uint16_t>(from));
     } else if (t.is_float()) {
-        to.f[p] = t.bits() == 16 ? (double)(float)float16_t::make_from_bits(read_as<uint16_t>(from)) :
-                  t.bits() == 32 ? (double)read_as<float>(from) :
-                                   read_as<double>(from);
+        to.f[p] = t.bits() == 16   ? (double)(float)float16_t::make_from_bits(read_as<uint16_t>(from))
+                  : t.bits() == 32 ? (double)read_as<float>(from)
+                                   : read_as<double>(from);
     } else if (t.is_int()) {
-        to.i[p] = t.bits() == 8  ? read_as<int8_t>(from) :
-                  t.bits() == 16 ? read_as<int16_t>(from) :
-                  t.bits() == 32 ? read_as<int32_t>(from) :
-                                   read_as<int64_t>(from);
+        to.i[p] = t.bits() == 8    ? read_as<int8_t>(from)
+                  : t.bits() == 16 ? read_as<int16_t>(from)
+                  : t.bits() == 32 ? read_as<int32_t>(from)
+                                   : read_as<int64_t>(from);
     } else {
-        to.i[p] = t.bits() <= 8  ? read_as<uint8_t>(from) :
-                  t.bits() == 16 ? read_as<uint16_t>(from) :
-                  t.bits() == 32 ? read_as<uint32_t>(from) :
-                                   (int64_t)read_as<uint64_t>(from);
+        to.i[p] = t.bits() <= 8    ? read_as<uint8_t>(from)
+                  : t.bits() == 16 ? read_as<uint16_t>(from)
+                  : t.bits() == 32 ? read_as<uint32_t>(from)
+                                   : (int64_t)read_as<uint64_t>(from);
     }
 }
 
 /** The address of an element; null outside the buffer. */
 char *address_of(const Buffer<> &buffer, const std::vector<int64_t> &at) {
     const halide_buffer_t &b = *buffer.raw_buffer();
-    strobe_internal_assert((size_t)b.dimensions == at.size()) << buffer.name() << " has " << b.dimensions << " dimensions";
+    strobe_internal_assert((size_t)b.dimensions == at.size())
+        << buffer.name() << " has " << b.dimensions << " dimensions";
     int64_t offset = 0;
     for (int d = 0; d < b.dimensions; d++) {
         const int64_t i = at[d] - b.dim[d].min;
@@ -100,9 +101,9 @@ void write_element(const Buffer<> &buffer, const std::vector<int> &at, double x)
     if (t.is_bfloat()) {
         write_as<uint16_t>(element, bfloat16_t(x).to_bits());
     } else if (t.is_float()) {
-        t.bits() == 16 ? write_as<uint16_t>(element, float16_t(x).to_bits()) :
-        t.bits() == 32 ? write_as<float>(element, (float)x) :
-                         write_as<double>(element, x);
+        t.bits() == 16   ? write_as<uint16_t>(element, float16_t(x).to_bits())
+        : t.bits() == 32 ? write_as<float>(element, (float)x)
+                         : write_as<double>(element, x);
     } else {
         const int64_t i = (int64_t)x;
         std::memcpy(element, &i, t.bytes());  // little-endian: the low bytes

@@ -25,8 +25,7 @@ class EachVariable : public IRGraphVisitor {
     }
 
 public:
-    explicit EachVariable(const std::function<void(const std::string &)> &action)
-        : action(action) {
+    explicit EachVariable(const std::function<void(const std::string &)> &action) : action(action) {
     }
 };
 
@@ -56,8 +55,8 @@ std::vector<Axis> grid_of(const ReductionGraph &graph, const Plan &plan) {
 
 }  // namespace
 
-TileBuilder::TileBuilder(const std::string &name, const ReductionGraph &graph, const Plan &plan,
-                         const Choices &choices, const std::map<std::string, int> &sizes)
+TileBuilder::TileBuilder(const std::string &name, const ReductionGraph &graph, const Plan &plan, const Choices &choices,
+                         const std::map<std::string, int> &sizes)
     : graph(graph), plan(plan), choices(choices), sizes(sizes) {
     strobe_internal_assert(choices.query_tile > 0 && choices.stream_tile > 0) << "tile sizes were not chosen";
     if (plan.roles.query.empty()) {
@@ -128,10 +127,10 @@ std::string TileBuilder::declare(const std::string &name, Type type, const std::
             value.dims.push_back(dim(a));
         }
     }
-    value.place = value.dims.size() > 1 ? Place::Fragment :
-                  rows                  ? Place::Row :
-                  value.dims.empty()    ? Place::Uniform :
-                                          Place::Column;
+    value.place = value.dims.size() > 1 ? Place::Fragment
+                  : rows                ? Place::Row
+                  : value.dims.empty()  ? Place::Uniform
+                                        : Place::Column;
     program.values.push_back(value);
     return name;
 }

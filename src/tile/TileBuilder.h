@@ -65,10 +65,10 @@ private:
     };
     const std::map<std::string, int> &sizes;
     std::set<std::string> names;
-    std::vector<LoadedTile> tiles;            // every tile declared so far
-    std::set<std::string> loaded;             // those that hold their data now
-    std::vector<TileOp> step_loads;           // of this pass
-    std::set<std::string> computed;           // inner reductions of this pass
+    std::vector<LoadedTile> tiles;   // every tile declared so far
+    std::set<std::string> loaded;    // those that hold their data now
+    std::vector<TileOp> step_loads;  // of this pass
+    std::set<std::string> computed;  // inner reductions of this pass
 
     TileDim dim(const std::string &axis);
     void contract_inner(const Reduction &r);

@@ -26,11 +26,13 @@
 namespace strobe {
 
 /** Where a tile value lives; the lowering must honour it, the interpreter ignores it. */
-enum class Place { Shared,     // operand tiles, staged from global memory
-                   Fragment,   // matrix-unit accumulators and what is computed from them
-                   Row,        // one element a row, in registers
-                   Column,     // one element a streamed column
-                   Uniform };  // one element a block
+enum class Place {
+    Shared,    // operand tiles, staged from global memory
+    Fragment,  // matrix-unit accumulators and what is computed from them
+    Row,       // one element a row, in registers
+    Column,    // one element a streamed column
+    Uniform
+};  // one element a block
 
 const char *name_of(Place place);
 
@@ -48,14 +50,15 @@ struct TileValue {
 };
 
 struct TileOp {
-    enum class Kind { Load,      // dst[dims] = expr, an input's Image Call; 0 outside the input's domain
-                      Fill,      // dst[dims] = expr, a constant
-                      Contract,  // dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n]
-                      Map,       // dst[dims] = expr, elementwise; may read its own dst
-                      Reduce,    // dst[rows] = (op) over `axis` of expr
-                      Store };   // output `dst`[out_axes] = expr where inside its domain
-    enum class When { Always,
-                      Partial };  // only in tiles that the mask's verdict calls partial
+    enum class Kind {
+        Load,      // dst[dims] = expr, an input's Image Call; 0 outside the input's domain
+        Fill,      // dst[dims] = expr, a constant
+        Contract,  // dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n]
+        Map,       // dst[dims] = expr, elementwise; may read its own dst
+        Reduce,    // dst[rows] = (op) over `axis` of expr
+        Store
+    };                                    // output `dst`[out_axes] = expr where inside its domain
+    enum class When { Always, Partial };  // only in tiles that the mask's verdict calls partial
 
     Kind kind = Kind::Map;
     When when = When::Always;
@@ -76,9 +79,9 @@ struct StreamPass {
     /** guard: undefined if no tile needs one; the tail of the stream is included in
      * guard and full. dead and full are always defined. */
     MaskVerdict mask;
-    std::vector<TileOp> prologue; // per block of rows, before the walk
-    std::vector<TileOp> step;     // per live tile of the stream
-    std::vector<TileOp> epilogue; // per block of rows, after the walk
+    std::vector<TileOp> prologue;  // per block of rows, before the walk
+    std::vector<TileOp> step;      // per live tile of the stream
+    std::vector<TileOp> epilogue;  // per block of rows, after the walk
 };
 
 /** A whole program: for every point of `grid` and every block of `query`, each pass. */
@@ -86,7 +89,8 @@ struct TileProgram {
     std::string name;
     std::vector<Axis> grid;  // batch axes, innermost first
     Axis query, stream;
-    std::vector<Axis> columns;  // feature and inner axes: whole inside a tile, their TileDim size = extent (to be checked)
+    std::vector<Axis>
+        columns;  // feature and inner axes: whole inside a tile, their TileDim size = extent (to be checked)
     int query_tile = 0, stream_tile = 0;
     bool query_descending = false;  // blocks with the last rows first
     std::vector<TileValue> values;

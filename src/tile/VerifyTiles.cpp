@@ -65,8 +65,7 @@ class Verifier {
     void check_pass(const StreamPass &pass, bool last);
 
 public:
-    explicit Verifier(const TileProgram &program)
-        : program(program) {
+    explicit Verifier(const TileProgram &program) : program(program) {
     }
     void verify();
 };
@@ -110,11 +109,11 @@ void Verifier::check_declarations() {
             check(is_axis(d.axis), v.name + " has an unknown axis " + d.axis);
             check(axes.insert(d.axis).second, v.name + " has the axis " + d.axis + " twice");
             check(d.size > 0, v.name + " has an empty dimension");
-            const int tile = d.axis == program.query.name  ? program.query_tile :
-                             d.axis == program.stream.name ? program.stream_tile :
-                                                             d.size;
-            check(d.size == tile, v.name + " has " + std::to_string(d.size) + " of " + d.axis + ", a tile has " +
-                                      std::to_string(tile));
+            const int tile = d.axis == program.query.name    ? program.query_tile
+                             : d.axis == program.stream.name ? program.stream_tile
+                                                             : d.size;
+            check(d.size == tile,
+                  v.name + " has " + std::to_string(d.size) + " of " + d.axis + ", a tile has " + std::to_string(tile));
         }
         check_place(v);
     }
@@ -140,8 +139,8 @@ void Verifier::check_expr(const Expr &e, const std::set<std::string> &axes, bool
         if (v->param.defined()) {
             continue;
         }
-        const bool on_grid = std::any_of(program.grid.begin(), program.grid.end(),
-                                         [&](const Axis &a) { return a.name == v->name; });
+        const bool on_grid =
+            std::any_of(program.grid.begin(), program.grid.end(), [&](const Axis &a) { return a.name == v->name; });
         if (program.has_value(v->name)) {
             check(!corners, "a verdict reads the tile value " + v->name);
             check(defined.count(v->name), v->name + " is used before it is defined");
@@ -152,7 +151,8 @@ void Verifier::check_expr(const Expr &e, const std::set<std::string> &axes, bool
         } else if (is_axis(v->name) && !on_grid) {
             check(axes.count(v->name), "the axis " + v->name + " has no value here");
         } else if (!on_grid && !v->name.empty() && v->name[0] == '%') {
-            check(corners && (ends_with(v->name, ".min") || ends_with(v->name, ".max")), "there is no value " + v->name);
+            check(corners && (ends_with(v->name, ".min") || ends_with(v->name, ".max")),
+                  "there is no value " + v->name);
         }
     }
 }
@@ -193,8 +193,8 @@ void Verifier::check_partial(const TileOp &op, const StreamPass &pass) {
 
 void Verifier::check_store(const TileOp &op, bool last_epilogue) {
     check(last_epilogue, "outputs are stored after the last walk");
-    const auto output = std::find_if(program.outputs.begin(), program.outputs.end(),
-                                     [&](const Output &o) { return o.name == op.dst; });
+    const auto output =
+        std::find_if(program.outputs.begin(), program.outputs.end(), [&](const Output &o) { return o.name == op.dst; });
     check(output != program.outputs.end(), "there is no output " + op.dst);
     check(op.out_axes == output->axes, "its axes are not the output's");
     check(stored.insert(op.dst).second, "the output is stored twice");

@@ -40,8 +40,7 @@ const char *const ptx = R"(
 /** Sets an environment variable for as long as it lives. */
 class Environment {
 public:
-    Environment(const char *name, const char *value)
-        : name(name) {
+    Environment(const char *name, const char *value) : name(name) {
         if (const char *old = std::getenv(name)) {
             before = old;
             had = true;
@@ -111,8 +110,7 @@ TEST(Assemble, SeesSpills) {
 /** A program in the place of ptxas: prints `log`, writes four bytes of "code". */
 class FakePtxas {
 public:
-    explicit FakePtxas(const std::string &log)
-        : path(make(log)), environment("STROBE_PTXAS", path.c_str()) {
+    explicit FakePtxas(const std::string &log) : path(make(log)), environment("STROBE_PTXAS", path.c_str()) {
     }
     ~FakePtxas() {
         std::filesystem::remove_all(std::filesystem::path(path).parent_path());
@@ -195,7 +193,9 @@ TEST(BadAssemble, ShowsTheRefusedLine) {
         GTEST_SKIP() << "no ptxas";
     }
     expect_error<RuntimeFailure>(
-        [] { assemble(".version 8.0\n.target sm_90a\n.address_size 64\n.entry f() {\nfrobnicate.f32 %x;\n}\n", "sm_90a"); },
+        [] {
+            assemble(".version 8.0\n.target sm_90a\n.address_size 64\n.entry f() {\nfrobnicate.f32 %x;\n}\n", "sm_90a");
+        },
         {"refused the PTX for sm_90a", "frobnicate.f32 %x;"});
 }
 

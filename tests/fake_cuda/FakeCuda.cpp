@@ -61,7 +61,10 @@ int cuInit(unsigned) {
 }
 
 int cuGetErrorString(int result, const char **text) {
-    *text = result == 2 ? "out of memory" : result == 1 ? "invalid argument" : result == 218 ? "a PTX JIT compilation failed" : nullptr;
+    *text = result == 2     ? "out of memory"
+            : result == 1   ? "invalid argument"
+            : result == 218 ? "a PTX JIT compilation failed"
+                            : nullptr;
     return *text ? 0 : 1;
 }
 
@@ -340,7 +343,8 @@ int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *address, co
     bool legal = made.address % 16 == 0 && made.address != 0 && rank >= 1 && rank <= 5;
     for (unsigned i = 0; i < rank; i++) {
         legal = legal && sizes[i] >= 1 && sizes[i] <= (uint64_t(1) << 32);
-        legal = legal && (i == 0 || (strides[i - 1] % 16 == 0 && strides[i - 1] < (uint64_t(1) << 40) && strides[i - 1] > 0));
+        legal = legal &&
+                (i == 0 || (strides[i - 1] % 16 == 0 && strides[i - 1] < (uint64_t(1) << 40) && strides[i - 1] > 0));
     }
     if (!legal) {
         state()->violation = "an illegal tensor map";

@@ -41,25 +41,25 @@ struct FakeCuda {
     // The device.
     int multiprocessors = 132, capability_major = 9, capability_minor = 0, max_threads = 1024, max_shared = 232448;
     bool has_context = true;
-    std::set<std::string> entries;                      // kernels that every module has
+    std::set<std::string> entries;                        // kernels that every module has
     std::map<std::string, std::vector<int>> param_sizes;  // bytes of each parameter of a kernel
-    std::string module_log;                             // non-empty: loading fails with this text
-    std::map<std::string, int> fail_with;               // symbol -> result
-    std::map<void *, unsigned long long> capturing;     // stream -> capture
-    std::map<void *, unsigned long long> stream_ids;    // stream -> number; else its address
-    unsigned long long context_number = 7;              // which context is current
-    bool record = true;                                 // false: launches only count
+    std::string module_log;                               // non-empty: loading fails with this text
+    std::map<std::string, int> fail_with;                 // symbol -> result
+    std::map<void *, unsigned long long> capturing;       // stream -> capture
+    std::map<void *, unsigned long long> stream_ids;      // stream -> number; else its address
+    unsigned long long context_number = 7;                // which context is current
+    bool record = true;                                   // false: launches only count
 
     // What was asked of it.
     std::vector<FakeLaunch> launches;
     std::vector<FakeTensorMap> maps;
-    std::vector<std::string> calls;                 // every call but launches and queries, in order
-    std::map<uint64_t, uint64_t> allocations;       // address -> bytes
-    std::set<uint64_t> cleared;                     // addresses of allocations that were set to zero
-    std::map<std::string, int> shared_limits;       // kernel -> dynamic shared memory granted
-    std::vector<uint8_t> image;                     // the first bytes of the last module
+    std::vector<std::string> calls;            // every call but launches and queries, in order
+    std::map<uint64_t, uint64_t> allocations;  // address -> bytes
+    std::set<uint64_t> cleared;                // addresses of allocations that were set to zero
+    std::map<std::string, int> shared_limits;  // kernel -> dynamic shared memory granted
+    std::vector<uint8_t> image;                // the first bytes of the last module
     int launch_count = 0, modules = 0;
-    std::string violation;                          // what the driver would have refused or undefined
+    std::string violation;  // what the driver would have refused or undefined
 
     int count(const std::string &symbol) const {
         int n = 0;

@@ -23,7 +23,9 @@ KernelPackage sample_package() {
     KernelPackage package;
     package.name = "sample";
     package.architecture = "sm_90a";
-    package.code = std::string("\x7f" "ELF\0code", 9);
+    package.code = std::string("\x7f"
+                               "ELF\0code",
+                               9);
     package.buffers = {{"query", bf16, 4, false},
                        {"key", bf16, 4, false},
                        {"value", bf16, 4, false},
@@ -64,16 +66,24 @@ TensorArgument tensor(ElementType type, std::vector<int64_t> sizes, uint64_t add
     return made;
 }
 
+namespace {
+
+uint64_t base = 0;
+
+}  // namespace
+
 std::vector<TensorArgument> sample_tensors(int queries, int keys, int heads, int batch) {
-    return {tensor(bf16, {64, queries, heads, batch}, 0x10000000), tensor(bf16, {64, keys, heads, batch}, 0x20000000),
-            tensor(bf16, {64, keys, heads, batch}, 0x30000000), tensor(bf16, {64, queries, heads, batch}, 0x40000000),
-            tensor(fp32, {queries, heads, batch}, 0x50000000)};
+    return {tensor(bf16, {64, queries, heads, batch}, base + 0x10000000),
+            tensor(bf16, {64, keys, heads, batch}, base + 0x20000000),
+            tensor(bf16, {64, keys, heads, batch}, base + 0x30000000),
+            tensor(bf16, {64, queries, heads, batch}, base + 0x40000000),
+            tensor(fp32, {queries, heads, batch}, base + 0x50000000)};
 }
 
-OnFakeCuda::OnFakeCuda()
-    : fake(fake_cuda()) {
+OnFakeCuda::OnFakeCuda() : fake(fake_cuda()) {
     void *library = dlopen(STROBE_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
     reinterpret_cast<void (*)()>(dlsym(library, "fake_cuda_reset"))();
+    base += 0x100000000;
     fake.entries = {"attend", "summarise", "combine"};
     fake.param_sizes["attend"] = {128, 128, 128, 8, 4, 8, 4, 4, 4};
 }

@@ -4,6 +4,8 @@
 /** \file
  * A package like those of the compiler, tensors that fit it, and the fake driver. */
 
+#include <cmath>
+#include <cstring>
 #include <gtest/gtest.h>
 
 #include "fake_cuda/FakeCuda.h"
@@ -25,7 +27,7 @@ KernelPackage sample_package();
 /** A contiguous tensor at an address. */
 TensorArgument tensor(ElementType type, std::vector<int64_t> sizes, uint64_t address);
 
-/** Arguments of sample_package(). */
+/** Arguments of sample_package(), at addresses that no earlier test used: a thread keeps its tensor maps by address. */
 std::vector<TensorArgument> sample_tensors(int queries = 1000, int keys = 500, int heads = 4, int batch = 2);
 const std::vector<double> sample_scalars = {0.125, 256};
 

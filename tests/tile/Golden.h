@@ -21,7 +21,8 @@ inline void expect_golden(const std::string &name, const std::string &text) {
     std::ifstream file(path);
     std::ostringstream expected;
     expected << file.rdbuf();
-    EXPECT_EQ(expected.str(), text) << path << " differs; if the change is meant, run again with STROBE_UPDATE_GOLDEN=1";
+    EXPECT_EQ(expected.str(), text) << path
+                                    << " differs; if the change is meant, run again with STROBE_UPDATE_GOLDEN=1";
 }
 
 }  // namespace strobe::test

@@ -170,11 +170,11 @@ inline TileArguments random_arguments(Type t, const Sizes &s, bool exact, unsign
 inline double element(const Halide::Buffer<> &buffer, const std::vector<int> &at) {
     const void *p = buffer.raw_buffer()->address_of(at.data());
     const Type t = buffer.type();
-    return t.is_bfloat()    ? (double)(float)*(const Halide::bfloat16_t *)p :
-           t.is_int()       ? (double)*(const int32_t *)p :
-           t.bits() == 16   ? (double)(float)*(const Halide::float16_t *)p :
-           t.bits() == 32   ? (double)*(const float *)p :
-                              *(const double *)p;
+    return t.is_bfloat()    ? (double)(float)*(const Halide::bfloat16_t *)p
+           : t.is_int()     ? (double)*(const int32_t *)p
+           : t.bits() == 16 ? (double)(float)*(const Halide::float16_t *)p
+           : t.bits() == 32 ? (double)*(const float *)p
+                            : *(const double *)p;
 }
 
 /** The exponent of an element from its score, and whether it is live. */

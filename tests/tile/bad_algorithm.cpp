@@ -34,7 +34,8 @@ TEST(BadAlgorithm, UnknownHeadDimension) {
     a.graph.axes.back().extent = free_v.dim(0).extent();
     a.v = free_v;
     a.softmax(a.scores());
-    expect_user_error(a, {"The size of axis c (free_v.extent.0) must be a constant", "declare free_v.dim(0).set_bounds(0, D)"});
+    expect_user_error(
+        a, {"The size of axis c (free_v.extent.0) must be a constant", "declare free_v.dim(0).set_bounds(0, D)"});
 }
 
 TEST(BadAlgorithm, InnerReductionIsNoSum) {

@@ -11,7 +11,8 @@ using namespace strobe;
 
 namespace {
 
-const float floats[] = {0.0f, -0.0f, 1.0f, -1.0f, 0.5f, -2.5f, 3.25f, 1e-20f, -1e20f, 88.0f, INFINITY, -INFINITY, NAN, 7.0f};
+const float floats[] = {0.0f,   -0.0f,  1.0f,  -1.0f,    0.5f,      -2.5f, 3.25f,
+                        1e-20f, -1e20f, 88.0f, INFINITY, -INFINITY, NAN,   7.0f};
 const int ints[] = {0, 1, -1, 2, -3, 7, -8, 100, -100, 65535, 1 << 30, INT32_MIN + 1, INT32_MAX, 5};
 const int count = 14;
 
@@ -56,11 +57,12 @@ struct Both {
         const Lanes got = ours(e);
         Func func;
         func(u, w) = cast<double>(e);
-        const Buffer<double> expected = func.realize({count, count}, get_host_target().with_feature(Target::StrictFloat));
+        const Buffer<double> expected =
+            func.realize({count, count}, get_host_target().with_feature(Target::StrictFloat));
         for (int p = 0; p < count * count; p++) {
             const double a = got.as_double(p), b = expected(p % count, p / count);
-            const bool same = a == b || (std::isnan(a) && std::isnan(b)) ||
-                              std::abs(a - b) <= tolerance * std::max(1.0, std::abs(b));
+            const bool same =
+                a == b || (std::isnan(a) && std::isnan(b)) || std::abs(a - b) <= tolerance * std::max(1.0, std::abs(b));
             ASSERT_TRUE(same) << e << " at u=" << floats[p % count] << " (" << ints[p % count]
                               << "), w=" << floats[p / count] << " (" << ints[p / count] << "): got " << a
                               << ", expected " << b;
@@ -93,7 +95,8 @@ TEST(EvaluateExpr, IntegerArithmetic) {
 TEST(EvaluateExpr, Functions) {
     Both b;
     const Expr small = clamp(select(is_nan(b.f), 0.25f, b.f), -5.0f, 5.0f);
-    for (const Expr &e : {exp(small), log(abs(small) + 0.5f), tanh(small), sin(small), cos(small), pow(abs(small), 1.5f)}) {
+    for (const Expr &e :
+         {exp(small), log(abs(small) + 0.5f), tanh(small), sin(small), cos(small), pow(abs(small), 1.5f)}) {
         b.compare(e, 2e-6);
     }
     EXPECT_EQ(b.ours(exp(cast<float>(-INFINITY) + 0.0f * b.x)).f[0], 0);

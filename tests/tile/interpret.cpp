@@ -12,7 +12,7 @@ namespace {
 
 const Sizes ragged_sizes[] = {
     // queries, keys, heads, batches, group, features, values
-    {1, 1, 1, 1, 1, 4, 3},   {8, 8, 1, 1, 1, 4, 3},    {9, 7, 2, 1, 2, 4, 3},   {16, 24, 2, 2, 1, 4, 3},
+    {1, 1, 1, 1, 1, 4, 3},   {8, 8, 1, 1, 1, 4, 3},   {9, 7, 2, 1, 2, 4, 3}, {16, 24, 2, 2, 1, 4, 3},
     {23, 41, 1, 1, 1, 5, 7}, {41, 23, 4, 1, 4, 3, 1}, {5, 0, 1, 1, 1, 4, 3}, {0, 5, 1, 1, 1, 4, 3},
 };
 
@@ -51,8 +51,8 @@ TEST(Interpret, Full) {
         HandMade a(Halide::Float(32), s, 8, 8);
         a.softmax(a.scores() * a.scale);
         check_exactly(
-            a.build(), random_arguments(a.type, s, true, 1), s,
-            [](double x, int, int, int, int) { return x * 0.7f; }, [](int, int, int) { return true; });
+            a.build(), random_arguments(a.type, s, true, 1), s, [](double x, int, int, int, int) { return x * 0.7f; },
+            [](int, int, int) { return true; });
     }
 }
 
@@ -61,8 +61,8 @@ TEST(Interpret, Causal) {
         HandMade a(Halide::Float(32), s, 8, 16);
         a.softmax(a.scores() * a.scale, a.causal());
         check_exactly(
-            a.build(), random_arguments(a.type, s, true, 2), s,
-            [](double x, int, int, int, int) { return x * 0.7f; }, [](int i, int j, int) { return j <= i; });
+            a.build(), random_arguments(a.type, s, true, 2), s, [](double x, int, int, int, int) { return x * 0.7f; },
+            [](int i, int j, int) { return j <= i; });
     }
 }
 
@@ -134,8 +134,8 @@ TEST(Interpret, MomentsWithoutPivot) {
         Pass pass;
         pass.mask = mask;
         pass.moments.push_back({"%m0", ReduceOp::Sum, Halide::Float(32), -1, mask.guard, sigmoid, {"i", "h", "b"}});
-        pass.moments.push_back({"%m1", ReduceOp::Sum, Halide::Float(32), -1, mask.guard, a.value_load() * sigmoid,
-                                {"c", "i", "h", "b"}});
+        pass.moments.push_back(
+            {"%m1", ReduceOp::Sum, Halide::Float(32), -1, mask.guard, a.value_load() * sigmoid, {"c", "i", "h", "b"}});
         pass.moments.push_back({"%m2", ReduceOp::Max, Halide::Float(32), -1, mask.guard, a.scores(), {"i", "h", "b"}});
         a.plan.passes = {pass};
         const Expr m0 = value_variable("%m0"), m1 = value_variable("%m1"), m2 = value_variable("%m2");
@@ -150,7 +150,8 @@ TEST(Interpret, MomentsWithoutPivot) {
             for (int j = 0; j <= std::min(i, s.keys - 1); j++) {
                 double dot = 0;
                 for (int d = 0; d < s.features; d++) {
-                    dot += element(arguments.buffers["q"], {d, i, 0, 0}) * element(arguments.buffers["k"], {d, j, 0, 0});
+                    dot +=
+                        element(arguments.buffers["q"], {d, i, 0, 0}) * element(arguments.buffers["k"], {d, j, 0, 0});
                 }
                 const double w = 1 / (1 + std::exp(-dot));
                 sum += w;
@@ -176,8 +177,13 @@ TEST(Interpret, ReadoutsOfAnEarlierPass) {
     first.moments.push_back({"%m0", ReduceOp::Sum, Halide::Float(32), 0, Expr(), Expr(), {"i", "h", "b"}});
     const Expr total = value_variable("%total");
     first.readouts.push_back({"%total", {"i", "h", "b"}, value_variable("%p0") + Halide::log(value_variable("%m0"))});
-    second.moments.push_back({"%m1", ReduceOp::Sum, Halide::Float(32), -1, Expr(),
-                              Halide::max(a.scores() - total, -3.0f) * a.value_load(), {"c", "i", "h", "b"}});
+    second.moments.push_back({"%m1",
+                              ReduceOp::Sum,
+                              Halide::Float(32),
+                              -1,
+                              Expr(),
+                              Halide::max(a.scores() - total, -3.0f) * a.value_load(),
+                              {"c", "i", "h", "b"}});
     a.plan.passes = {first, second};
     a.output("out", Halide::Float(32), {"c", "i", "h", "b"}, value_variable("%m1"));
     a.output("lse", Halide::Float(32), {"i", "h", "b"}, total);

@@ -263,6 +263,9 @@ Stmt StreamKernel::consumer() {
             elements.consumable.insert(op->dst);
         }
     }
+    for (const TileOp *op : sums) {
+        elements.operands.insert(op->a);
+    }
     code.run("registers_grow", {std::to_string(choices.consumer_registers)});
     code.set("warpgroup", thread_index() / 128 - 1);
     code.set("feature_column", thread_index() % 4 * 2);

@@ -515,6 +515,10 @@ bool Elements::define_alias(const TileOp &op) {
     if (lead == form.terms.size()) {
         return false;
     }
+    const bool is_plain = is_const_one(form.terms[lead].coefficient) && is_const_zero(form.constant);
+    if (operands.count(op.dst) || (is_plain && !form.terms[lead].atom.as<Variable>())) {
+        return false;
+    }
     std::swap(form.terms[0], form.terms[lead]);
     Alias alias{"", form.terms[0].coefficient, form.constant};
     const Variable *fragment = form.terms[0].atom.as<Variable>();

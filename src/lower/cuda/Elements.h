@@ -57,6 +57,8 @@ public:
     /** Fragments that may be overwritten when a value computed from them is masked:
      * nothing else reads them. */
     std::set<std::string> consumable;
+    /** Fragments that the matrix unit reads: always computed as they are. */
+    std::set<std::string> operands;
 
     /** Code for the start of each block of rows, collected while emitting. */
     std::vector<Stmt> block_start;
