@@ -1,0 +1,71 @@
+#include "Candidates.h"
+
+namespace strobe {
+
+namespace {
+
+std::vector<int> range(int first, int last, int step) {
+    std::vector<int> values;
+    for (int i = first; i <= last; i += step) {
+        values.push_back(i);
+    }
+    return values;
+}
+
+std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string> &given, const Capability &machine) {
+    auto has = [&](const char *name) { return given.count(name) > 0; };
+    const int rows = machine.matrix_units[0].rows;
+    // As many consumers as the cost model was measured for; more are legal by hand.
+    const std::vector<int> one_to_three = range(1, 3, 1);
+    const bool fixed_rows = has("tile") || has("warps");
+    std::vector<Choices> all;
+    for (int consumers : fixed_rows ? std::vector{base.consumers} : one_to_three) {
+        for (int stream : has("stream") ? std::vector{base.stream_tile} : range(32, 256, 16)) {
+            for (int stages : has("stage") ? std::vector{base.stages} : range(2, 4, 1)) {
+                for (bool turns : has("pingpong") ? std::vector{base.pingpong} : std::vector{false, true}) {
+                    if (turns && consumers < 2) {
+                        continue;
+                    }
+                    Choices c = base;
+                    c.consumers = consumers;
+                    c.query_tile = consumers * rows;
+                    c.stream_tile = stream;
+                    c.stages = stages;
+                    c.pingpong = turns;
+                    if (!has("registers")) {
+                        const RegisterSplit split = largest_split(consumers, c.producers, machine);
+                        c.consumer_registers = split.consumer;
+                        c.producer_registers = split.producer;
+                    }
+                    all.push_back(c);
+                }
+            }
+        }
+    }
+    return all;
+}
+
+std::vector<Choices> cpu_choices(const Choices &base, const std::set<std::string> &given) {
+    std::vector<Choices> all;
+    for (int query : given.count("tile") ? std::vector{base.query_tile} : std::vector{64, 96, 128}) {
+        for (int stream : given.count("stream") ? std::vector{base.stream_tile} : std::vector{128, 256, 512}) {
+            if (stream % base.vector_lanes != 0) {
+                continue;
+            }
+            Choices c = base;
+            c.query_tile = query;
+            c.stream_tile = stream;
+            all.push_back(c);
+        }
+    }
+    return all;
+}
+
+}  // namespace
+
+std::vector<Choices> enumerate_choices(const Choices &base, const std::set<std::string> &given,
+                                       const Capability &capability) {
+    return capability.is_gpu() ? gpu_choices(base, given, capability) : cpu_choices(base, given);
+}
+
+}  // namespace strobe

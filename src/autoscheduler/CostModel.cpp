@@ -1,0 +1,203 @@
+#include "CostModel.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace strobe {
+
+namespace {
+
+// Measured on an H200 with hand-placed kernels at head dimensions 64 and 128.
+
+/** Units that a block keeps busy at once finish after the p-norm of their times: p = 1 is one after the
+ * other, a large p is perfect overlap. By the number of warpgroups that compute: the second overlaps its
+ * exponentials with the first one's contractions, a third adds little by itself. */
+constexpr double overlap[] = {1.5, 1.5, 2.05, 2.1};
+/** Taking turns on the matrix unit keeps a third warpgroup ready for it at any time, and costs a barrier's
+ * handover each. */
+constexpr double overlap_of_turns = 0.5, handover_clocks = 25;
+/** Barriers, the pipeline's fill and drain, address arithmetic: once a tile. */
+constexpr double step_clocks = 100;
+/** Loads take this long; they are hidden behind the tiles that are in flight. */
+constexpr double load_latency = 1000;
+/** Per block: the first loads, the last results. A persistent block loads ahead. */
+constexpr double block_clocks = 4000, persistent_block_clocks = 1750;
+/** Per row and pivot: the maximum across threads, the rescaling factor. */
+constexpr double row_issue = 100;
+/** Share of tiles in which a lazy maximum is raised all the same. */
+constexpr double lazy_rescales = 0.1;
+/** CPU: share of the peak that multiply-adds reach; a block's set-up. */
+constexpr double cpu_fma_share = 0.7, cpu_step_clocks = 300, cpu_block_clocks = 2000;
+
+double norm(double p, std::initializer_list<double> times) {
+    double sum = 0;
+    for (double t : times) {
+        sum += std::pow(t, p);
+    }
+    return std::pow(sum, 1 / p);
+}
+
+int columns_of(const Contraction &k, const Choices &c) {
+    return k.scores ? c.stream_tile : (int)k.size.value_or(0);
+}
+
+double depth_of(const Contraction &k, const Choices &c) {
+    return k.scores ? (double)k.size.value_or(0) : c.stream_tile;
+}
+
+/** Bytes that a tile of the stream brings in. */
+double stream_bytes(const Workload &work, const Choices &c) {
+    double bytes = 0;
+    for (const Operand &o : work.operands()) {
+        if (o.by_stream) {
+            bytes += (double)c.stream_tile * o.width.value_or(0) * o.type.bytes();
+        }
+    }
+    return bytes;
+}
+
+const char *bound_of(const TileCost &t) {
+    const double most = std::max({t.tensor, t.special, t.issue, t.copies});
+    return most == t.tensor ? "tensor" : most == t.special ? "special functions" : most == t.issue ? "issue" : "copies";
+}
+
+}  // namespace
+
+CostModel::CostModel(const ReductionGraph &graph, const Plan &plan, const Capability &machine, const Shape &shape)
+    : graph(graph), plan(plan), machine(machine), shape(shape), work(workload_of(graph, plan, shape.sizes)) {
+    for (const Pass &pass : plan.passes) {
+        ops.push_back(count_ops(graph, plan, pass));
+        mask_ops.push_back(count_mask_ops(graph, plan, pass));
+    }
+}
+
+const std::vector<TileVisits> &CostModel::visits_of(const Choices &c) const {
+    std::vector<TileVisits> &found = visits[{c.query_tile, c.stream_tile, c.skip_dead}];
+    if (found.empty()) {
+        for (const Pass &pass : plan.passes) {
+            found.push_back(count_visits(graph, plan, pass.mask, shape, c.query_tile, c.stream_tile, c.skip_dead));
+        }
+    }
+    return found;
+}
+
+void CostModel::add_contraction(const Contraction &k, const Choices &c, TileCost &cost) const {
+    const double rows = c.query_tile, columns = columns_of(k, c), depth = depth_of(k, c);
+    const MatrixUnit *unit = c.mma.count(k.func) ? machine.matrix_unit(c.instruction) : nullptr;
+    if (!unit) {
+        cost.issue += rows * columns * depth / machine.fma_f32 * 1.5;  // operands come from shared memory
+        return;
+    }
+    // One instruction: 64 rows x columns x depth_bytes. Both operands of scores come from shared memory.
+    const double step = unit->depth_bytes / 2.0;
+    const double math = unit->rows * columns * step / unit->fma_16bit;
+    const double shared_bytes = ((k.scores ? unit->rows : 0) + columns) * unit->depth_bytes;
+    cost.tensor +=
+        rows / unit->rows * std::ceil(depth / step) * std::max(math, shared_bytes / unit->shared_bytes_per_clk);
+}
+
+TileCost CostModel::gpu_tile(size_t pass, const Choices &c, double partial) const {
+    TileCost t;
+    const PassWorkload &p = work.passes[pass];
+    const double rows = c.query_tile, elements = rows * c.stream_tile;
+    double accumulators = 0;
+    for (int i : p.contractions) {
+        add_contraction(work.contractions[i], c, t);
+        accumulators += work.contractions[i].scores ? 0 : columns_of(work.contractions[i], c);
+    }
+    const double rescaled = p.running_pivots == 0 ? 0 : c.rescale_bits > 0 ? lazy_rescales : 1;
+    t.special = ops[pass].special * elements / machine.special;
+    t.issue +=
+        (ops[pass].issue * elements + rows * (row_issue * p.running_pivots + rescaled * accumulators)) / machine.issue;
+    t.partial_issue = mask_ops[pass].issue * elements / machine.issue;
+    t.copies = (stream_bytes(work, c) + ops[pass].bytes * elements) / machine.l2_bytes_per_clk;
+
+    const bool turns = c.pingpong && c.consumers > 1;
+    const double p_norm = overlap[std::min(c.consumers, 3)] + (turns && c.consumers > 2 ? overlap_of_turns : 0);
+    const double code = c.specialize_full ? partial : 1;
+    const double busy = norm(p_norm, {t.tensor, t.special, t.issue + code * t.partial_issue}) + step_clocks +
+                        (turns ? handover_clocks * c.consumers : 0);
+    const double in_flight = std::max(1, c.stages - 1);
+    t.total = std::max({busy, t.copies, c.stages == 1 ? busy + load_latency : load_latency / in_flight});
+    return t;
+}
+
+TileCost CostModel::cpu_tile(size_t pass, const Choices &c, double partial) const {
+    TileCost t;
+    const double elements = (double)c.query_tile * c.stream_tile;
+    double fma = 0, converted = 0, rescaled = 0;
+    for (int i : work.passes[pass].contractions) {
+        const Contraction &k = work.contractions[i];
+        fma += c.query_tile * columns_of(k, c) * depth_of(k, c);
+        rescaled += k.scores || work.passes[pass].running_pivots == 0 ? 0.0 : c.query_tile * columns_of(k, c);
+    }
+    for (const Operand &o : work.operands()) {
+        converted += o.by_stream && o.type.bits() < 32 ? (double)c.stream_tile * o.width.value_or(0) : 0;
+    }
+    const double lanes = std::min<double>(c.vector_lanes, machine.float_lanes()) / machine.float_lanes();
+    t.tensor = fma / (machine.fma_f32 * cpu_fma_share);
+    t.special = ops[pass].special * elements / (machine.special * lanes);
+    t.issue = (ops[pass].issue * elements + 4 * converted + 3 * rescaled) / (machine.issue * lanes);
+    t.partial_issue = mask_ops[pass].issue * elements / (machine.issue * lanes);
+    t.copies = (stream_bytes(work, c) + ops[pass].bytes * elements) / machine.l2_bytes_per_clk;
+    // What a block keeps in hand beyond the caches comes back from further away, again and again.
+    const double held = (double)footprint_of(work, c, machine).shared_bytes;
+    t.copies += std::max(0.0, held - machine.l2_bytes / 2.0) / (machine.l2_bytes_per_clk / 4);
+    const double code = c.specialize_full ? partial : 1;
+    t.total = t.tensor + t.special + t.issue + code * t.partial_issue + t.copies + cpu_step_clocks;
+    return t;
+}
+
+/** From blocks to the launch: how evenly they fill the machine, and the memory's share. */
+void CostModel::add_launch(Estimate &e, const Choices &c) const {
+    double batches = 1, longest = 0, fixed = 0;
+    for (const std::string &b : plan.roles.batch) {
+        batches *= (double)shape.sizes.at(b);
+    }
+    const bool gpu = machine.is_gpu();
+    fixed = (gpu ? (c.persistent ? persistent_block_clocks : block_clocks) : cpu_block_clocks) * plan.passes.size();
+    for (size_t i = 0; i < e.passes.size(); i++) {
+        e.block_clocks += e.visits[i].mean * e.passes[i].total;
+        longest += std::max(e.visits[i].first, e.visits[i].last) * e.passes[i].total;
+    }
+    e.block_clocks += fixed;
+    longest += fixed;
+    const double blocks = batches * (double)e.visits[0].blocks_of_rows;
+    const double slots = (double)machine.multiprocessors;
+    const bool even = longest < 1.05 * e.block_clocks;
+    const bool longest_first = c.query_descending == (e.visits[0].last > e.visits[0].first);
+    // Equal blocks finish in waves. Uneven ones leave half an average block idle at the end if the longest
+    // went first, else the longest alone.
+    const double total = blocks * e.block_clocks / slots;
+    e.clocks = even ? std::ceil(blocks / slots) * e.block_clocks
+                    : std::max(longest, total + (longest_first ? 0.5 * e.block_clocks : longest) * (1 - 1 / slots));
+    e.balance = total / e.clocks;
+    double bytes = 0;
+    for (const Operand &o : work.operands()) {
+        const double length = (double)shape.sizes.at(o.by_stream ? plan.roles.stream : plan.roles.query);
+        bytes += batches * length * o.width.value_or(0) * o.type.bytes();
+    }
+    const double memory_ms = bytes / machine.global_bytes_per_s * 1e3;
+    const double compute_ms = e.clocks / (machine.sustained_ghz * 1e6);
+    e.milliseconds = std::max(memory_ms, compute_ms);
+    e.bound = memory_ms > compute_ms ? "memory" : e.bound;
+}
+
+Estimate CostModel::estimate(const Choices &c) const {
+    Estimate e;
+    e.visits = visits_of(c);
+    e.footprint = footprint_of(work, c, machine);
+    double longest = -1;
+    for (size_t i = 0; i < plan.passes.size(); i++) {
+        e.passes.push_back(machine.is_gpu() ? gpu_tile(i, c, e.visits[i].partial)
+                                            : cpu_tile(i, c, e.visits[i].partial));
+        if (e.passes[i].total * e.visits[i].mean > longest) {
+            longest = e.passes[i].total * e.visits[i].mean;
+            e.bound = bound_of(e.passes[i]);
+        }
+    }
+    add_launch(e, c);
+    return e;
+}
+
+}  // namespace strobe

@@ -1,0 +1,141 @@
+#include "Search.h"
+
+#include "Candidates.h"
+#include "schedule/Directives.h"
+#include "schedule/PrintSchedule.h"
+#include "support/Error.h"
+#include "support/Log.h"
+
+#include <algorithm>
+
+namespace strobe {
+
+namespace {
+
+/** Predictions closer than this are taken as equal: the simpler choice wins. */
+constexpr double indifference = 0.005;
+
+std::set<std::string> given_names(const Schedule &given) {
+    std::set<std::string> names;
+    for (const Directive &d : given.directives) {
+        names.insert(d.name);
+        if (d.name == "warps" && argument_of(d, "registers")) {
+            names.insert("registers");
+        }
+    }
+    return names;
+}
+
+/** Fewer resources first. */
+bool simpler(const Choices &a, const Choices &b) {
+    return std::make_tuple(a.stages, a.pingpong, a.query_tile, a.stream_tile) <
+           std::make_tuple(b.stages, b.pingpong, b.query_tile, b.stream_tile);
+}
+
+void reject(std::vector<Rejection> &rejected, const Refusal &refusal, const Choices &c, const Roles &roles) {
+    // Reasons differ in their numbers; what they are about is their first directive.
+    const std::string kind = refusal.directives[0];
+    for (Rejection &r : rejected) {
+        if (r.reason.compare(0, kind.size() + 2, kind + ": ") == 0) {
+            r.count++;
+            return;
+        }
+    }
+    Schedule tiles;
+    tiles.tile(roles.query, c.query_tile).stream(roles.stream, c.stream_tile);
+    rejected.push_back({kind + ": " + refusal.reason,
+                        to_string(tiles.directives[0]) + " " + to_string(tiles.directives[1]) + ", " +
+                            std::to_string(c.stages) + " stages",
+                        1});
+}
+
+/** The automatic directives, with the given ones in the place of those they replace. */
+Schedule merge(const Schedule &automatic, const Schedule &given, const Workload &work) {
+    Schedule merged;
+    std::set<const Directive *> placed;
+    auto place_given = [&](const std::string &name) {
+        bool found = false;
+        for (const Directive &d : given.directives) {
+            found |= d.name == name;
+            if (d.name == name && placed.insert(&d).second) {
+                merged.add(d);
+            }
+        }
+        return found;
+    };
+    auto names_given_func = [&](const Directive &mma) {
+        return std::any_of(given.directives.begin(), given.directives.end(), [&](const Directive &d) {
+            return d.name == "mma" && std::any_of(d.subjects.begin(), d.subjects.end(), [&](const std::string &s) {
+                       return work.find(s) && work.find(s) == work.find(mma.subjects[0]);
+                   });
+        });
+    };
+    for (const Directive &d : automatic.directives) {
+        const bool replaced = place_given(d.name);
+        if (!replaced || (d.name == "mma" && !names_given_func(d))) {
+            merged.add(d);
+        }
+    }
+    for (const Directive &d : given.directives) {
+        if (placed.insert(&d).second) {
+            merged.add(d);
+        }
+    }
+    return merged;
+}
+
+void search(ScheduleChoice &result, const std::vector<Choices> &choices, const CostModel &model, const Plan &plan,
+            const Capability &machine) {
+    for (const Choices &c : choices) {
+        if (auto refusal = check_resources(model.workload(), c, machine)) {
+            reject(result.rejected, *refusal, c, plan.roles);
+        } else {
+            result.ranked.push_back({c, model.estimate(c)});
+        }
+    }
+    std::stable_sort(result.ranked.begin(), result.ranked.end(), [](const Candidate &a, const Candidate &b) {
+        return a.estimate.milliseconds < b.estimate.milliseconds;
+    });
+}
+
+}  // namespace
+
+int ScheduleChoice::within(double fraction) const {
+    return (int)std::count_if(ranked.begin(), ranked.end(), [&](const Candidate &c) {
+        return c.estimate.milliseconds <= (1 + fraction) * estimate.milliseconds;
+    });
+}
+
+ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const Capability &machine,
+                            const Shape &shape, const Schedule &given) {
+    ScheduleChoice result;
+    result.given = !given.directives.empty();
+    result.shape = complete_shape(shape, graph, plan.roles);
+    const Choices base = check_schedule(given, graph, plan, machine, result.shape.sizes);
+    const CostModel model(graph, plan, machine, result.shape);
+    search(result, enumerate_choices(base, given_names(given), machine), model, plan, machine);
+    if (result.ranked.empty()) {
+        // What check_schedule filled in is legal, even where none of the candidates is.
+        result.ranked.push_back({base, model.estimate(base)});
+    }
+    Candidate best = result.ranked[0];
+    for (const Candidate &c : result.ranked) {
+        if (machine.is_gpu() &&
+            c.estimate.milliseconds <= (1 + indifference) * result.ranked[0].estimate.milliseconds &&
+            simpler(c.choices, best.choices)) {
+            best = c;
+        }
+    }
+    const Schedule automatic = schedule_of(best.choices, graph, plan, model.workload(), machine);
+    result.schedule = merge(automatic, given, model.workload());
+    result.choices = check_schedule(result.schedule, graph, plan, machine, result.shape.sizes);
+    result.estimate = best.estimate;
+    strobe_debug(1) << "autoschedule: " << result.ranked.size() << " legal candidates\n";
+    strobe_debug(2) << result.schedule;
+    strobe_internal_assert(result.choices == best.choices)
+        << "the schedule does not give the choices it was written for:\n"
+        << result.schedule;
+    return result;
+}
+
+}  // namespace strobe

@@ -1,0 +1,45 @@
+#ifndef STROBE_AUTOSCHEDULER_SEARCH_H
+#define STROBE_AUTOSCHEDULER_SEARCH_H
+
+/** \file
+ * The automatic scheduler: enumerates legal choices, predicts each, and writes the
+ * best as an ordinary schedule. It produces no tiles and no code, so that whatever
+ * it finds could have been written by hand, and can be edited by hand. */
+
+#include "CostModel.h"
+
+namespace strobe {
+
+struct Candidate {
+    Choices choices;
+    Estimate estimate;
+};
+
+/** Candidates that were not legal, grouped by what forbade them. */
+struct Rejection {
+    std::string reason;   // of the first of them
+    std::string example;  // its tiles: "tile(i, 192) stream(j, 144)"
+    int count = 0;
+};
+
+struct ScheduleChoice {
+    Schedule schedule;
+    Choices choices;  // what check_schedule makes of it
+    Estimate estimate;
+    std::vector<Candidate> ranked;  // all legal ones, the fastest first
+    std::vector<Rejection> rejected;
+    Shape shape;         // that the prediction is for
+    bool given = false;  // some directives were given by hand
+
+    /** Legal candidates predicted within this fraction of the best. */
+    int within(double fraction) const;
+};
+
+/** Keeps every directive of \p given and chooses the others around them. Throws
+ * UserError if \p given is illegal, or if nothing legal is left. */
+ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
+                            const Shape &shape = {}, const Schedule &given = {});
+
+}  // namespace strobe
+
+#endif

@@ -1,0 +1,214 @@
+// What the automatic scheduler returns: ordinary schedules, and reasons.
+
+#include "autoscheduler/Search.h"
+#include "../schedule/HandMadePlans.h"
+#include "schedule/CheckSchedule.h"
+#include "schedule/ParseSchedule.h"
+#include "schedule/PrintSchedule.h"
+#include "support/Error.h"
+
+#include <gtest/gtest.h>
+
+using namespace strobe;
+using hand_made::attention;
+using hand_made::Mask;
+using hand_made::Options;
+
+namespace {
+
+ScheduleChoice choose(const Options &options, const std::string &given, const std::string &machine = "sm_90a") {
+    hand_made::Example x = attention(options);
+    return autoschedule(x.graph, x.plan, capability_of(machine), {}, parse_schedule(given));
+}
+
+Options causal() {
+    Options o;
+    o.mask = Mask::Causal;
+    return o;
+}
+
+/** The result can be printed, read back and checked, and means the same. */
+TEST(Search, EmitsOrdinarySchedules) {
+    for (const char *machine : {"sm_90a", "sm_80", "x86-avx2"}) {
+        for (Mask mask : {Mask::None, Mask::Causal, Mask::Window, Mask::Document}) {
+            for (int size : {32, 64, 96, 128, 192, 256}) {
+                Options o;
+                o.mask = mask;
+                o.head = o.value = size;
+                hand_made::Example x = attention(o);
+                const Capability capability = capability_of(machine);
+                ScheduleChoice r = autoschedule(x.graph, x.plan, capability);
+                Schedule again = parse_schedule(to_string(r.schedule));
+                EXPECT_EQ(again, r.schedule);
+                EXPECT_EQ(check_schedule(again, x.graph, x.plan, capability), r.choices)
+                    << machine << ", head " << size << "\n"
+                    << r.schedule;
+            }
+        }
+    }
+}
+
+TEST(Search, Golden) {
+    EXPECT_EQ(to_string(choose(causal(), "").schedule), R"(tile(i, 192)
+stream(j, 128)
+online(row_max, row_sum, acc)
+k, v: stage(2, tma)
+scores: mma(wgmma, bf16)
+acc: mma(wgmma, bf16)
+warps(consumers=3, producer=1, registers=160:32)
+pingpong
+persistent
+skip(mask)
+specialize(full, partial)
+rescale_when(8)
+blocks(i descending, h, b)
+)");
+}
+
+/** Hand-written directives stay, word for word; the others are chosen around them. */
+TEST(Search, KeepsWhatIsGiven) {
+    ScheduleChoice r = choose(causal(), "stream(j, 176)\nout: mma(wgmma, bf16, a=registers)\npingpong(off)");
+    EXPECT_EQ(r.choices.stream_tile, 176);
+    EXPECT_EQ(r.choices.query_tile, 128) << "three warpgroups lack the registers";
+    EXPECT_FALSE(r.choices.pingpong);
+    const std::string text = to_string(r.schedule);
+    EXPECT_NE(text.find("out: mma(wgmma, bf16, a=registers)"), std::string::npos) << text;
+    EXPECT_EQ(text.find("acc: mma"), std::string::npos) << text;
+    EXPECT_NE(text.find("scores: mma(wgmma, bf16)"), std::string::npos) << text;
+    EXPECT_NE(text.find("pingpong(off)"), std::string::npos) << text;
+    EXPECT_TRUE(r.given);
+}
+
+TEST(Search, EachDirectiveCanBeFixed) {
+    for (const char *given :
+         {"tile(i, 64)", "tile(i, 128)", "tile(i, 192)", "tile(i, 256)", "stream(j, 64)", "warps(consumers=2)",
+          "warps(consumers=1, registers=128:24)", "k, v: stage(3)", "pingpong(off)", "persistent(off)", "skip(off)",
+          "specialize(off)", "blocks(i, h, b)", "rescale_when(0)", "online(row_max, out)"}) {
+        ScheduleChoice r = choose(causal(), given);
+        const Directive fixed = parse_schedule(given).directives[0];
+        ASSERT_NE(r.schedule.find(fixed.name), nullptr) << given << "\n" << r.schedule;
+        EXPECT_EQ(*r.schedule.find(fixed.name), fixed) << given << "\n" << r.schedule;
+    }
+}
+
+TEST(Search, IllegalGivenIsRefused) {
+    EXPECT_THROW(choose(causal(), "tile(i, 100)"), UserError);
+    EXPECT_THROW(choose(causal(), "tile(i, 192) stream(j, 256)"), UserError);
+}
+
+TEST(Search, RejectionsHaveReasons) {
+    Options o;
+    o.head = o.value = 128;
+    ScheduleChoice r = choose(o, "");
+    ASSERT_FALSE(r.rejected.empty());
+    int registers = 0, shared = 0;
+    for (const Rejection &rejection : r.rejected) {
+        registers += rejection.reason.find("registers") != std::string::npos ? rejection.count : 0;
+        shared += rejection.reason.find("shared memory") != std::string::npos ? rejection.count : 0;
+        EXPECT_FALSE(rejection.example.empty());
+    }
+    EXPECT_GT(registers, 0);
+    EXPECT_GT(shared, 0);
+    EXPECT_EQ(r.ranked.size() + registers + shared, 225u) << "every candidate is accounted for";
+    EXPECT_GE(r.within(0.03), 1);
+    EXPECT_LE(r.within(0.03), (int)r.ranked.size());
+}
+
+TEST(Search, TwoPassesCostMore) {
+    Options o;
+    const double one = choose(o, "").estimate.milliseconds;
+    o.threshold = true;
+    ScheduleChoice r = choose(o, "");
+    EXPECT_EQ(r.estimate.passes.size(), 2u);
+    EXPECT_GT(r.estimate.milliseconds, 1.3 * one);
+    EXPECT_NE(to_string(r.schedule).find("recompute(threshold)\nonline(row_max, row_sum, acc)"), std::string::npos)
+        << r.schedule;
+}
+
+TEST(Search, FloatInputsAreNotRounded) {
+    Options o;
+    o.element = Halide::Float(32);
+    ScheduleChoice r = choose(o, "");
+    EXPECT_TRUE(r.choices.mma.empty());
+    EXPECT_TRUE(r.choices.instruction.empty());
+}
+
+TEST(Shape, Letters) {
+    hand_made::Example x = attention(causal());
+    Shape s = parse_shape("Sk=100 S=16384 D=64 Dv=128 H=16 B=2", x.graph, x.plan.roles);
+    EXPECT_EQ(s.sizes.at("i"), 16384);
+    EXPECT_EQ(s.sizes.at("j"), 100);
+    EXPECT_EQ(s.sizes.at("c"), 64);
+    EXPECT_EQ(s.sizes.at("d"), 128);
+    EXPECT_EQ(s.sizes.at("h"), 16);
+    EXPECT_EQ(s.sizes.at("b"), 2);
+    Options o;
+    o.mask = Mask::Window;
+    x = attention(o);
+    EXPECT_EQ(parse_shape("window=256", x.graph, x.plan.roles).scalars.at("window"), 256);
+    EXPECT_EQ(parse_shape("i=7", x.graph, x.plan.roles).sizes.at("i"), 7);
+}
+
+TEST(Shape, Errors) {
+    hand_made::Example x = attention(causal());
+    auto message = [&](const std::string &text) -> std::string {
+        try {
+            parse_shape(text, x.graph, x.plan.roles);
+        } catch (const UserError &e) {
+            return e.what();
+        }
+        return "accepted";
+    };
+    EXPECT_NE(message("Q=1").find("Q is no axis or scalar input of the algorithm"), std::string::npos);
+    EXPECT_NE(message("S").find("S is not NAME=NUMBER"), std::string::npos);
+    EXPECT_NE(message("S=many").find("S=many is not NAME=NUMBER"), std::string::npos);
+    EXPECT_NE(message("S=0").find("a size is a whole number from 1"), std::string::npos);
+    EXPECT_NE(message("S=1.5").find("a size is a whole number from 1"), std::string::npos);
+}
+
+TEST(Evaluate, DecidesWithoutTheUnknown) {
+    using namespace Halide;
+    Expr x = hand_made::axis("x"), unknown = hand_made::axis("unknown");
+    const std::map<std::string, int64_t> known = {{"x", -7}};
+    EXPECT_EQ(evaluate(x / 2, known), -4) << "Halide rounds down";
+    EXPECT_EQ(evaluate(x % 4, known), 1);
+    EXPECT_EQ(evaluate(unknown > 0, known), std::nullopt);
+    EXPECT_EQ(evaluate(unknown > 0 && x > 0, known), 0);
+    EXPECT_EQ(evaluate(x < 0 || unknown > 0, known), 1);
+    EXPECT_EQ(evaluate(x < 0 && unknown > 0, known), std::nullopt);
+    EXPECT_EQ(evaluate(select(x < 0, max(x, 3), unknown), known), 3);
+}
+
+/** Sampled counts equal those of walking every tile. */
+TEST(TileVisits, MatchBruteForce) {
+    for (Mask mask : {Mask::None, Mask::Causal, Mask::Window}) {
+        for (int length : {1, 100, 500, 1024}) {
+            Options o;
+            o.mask = mask;
+            hand_made::Example x = attention(o);
+            Shape shape = complete_shape({{{"i", length}, {"j", length}}, {{"window", 60}}}, x.graph, x.plan.roles);
+            const int rows = 64, columns = 32;
+            TileVisits v = count_visits(x.graph, x.plan, x.plan.passes[0].mask, shape, rows, columns);
+            double live = 0, partial = 0, blocks = 0;
+            for (int i0 = 0; i0 < length; i0 += rows, blocks++) {
+                for (int j0 = 0; j0 < length; j0 += columns) {
+                    int alive = 0, all = 0;
+                    for (int i = i0; i < std::min(length, i0 + rows); i++) {
+                        for (int j = j0; j < j0 + columns; j++, all++) {
+                            alive +=
+                                j < length && (mask == Mask::None || (j <= i && (mask == Mask::Causal || i - j <= 60)));
+                        }
+                    }
+                    live += alive > 0;
+                    partial += alive > 0 && alive < all;
+                }
+            }
+            // Verdicts of corners are exact for these masks, but for the window's far corner.
+            const double slack = mask == Mask::Window ? 0.5 : 0.02;
+            EXPECT_NEAR(v.mean, live / blocks, slack * v.mean) << "mask " << (int)mask << ", length " << length;
+            EXPECT_GE(v.partial * v.mean * blocks, partial * 0.9) << "mask " << (int)mask << ", length " << length;
+        }
+    }
+}
+
+}  // namespace
