@@ -82,6 +82,8 @@ class PassBuilder {
     std::string operand_tile(const Moment &m, const std::string &feature, const std::vector<Expr> &factors);
     Type operand_type(const Moment &m, const std::string &feature, Type value_type) const;
     void update_reduced(const Moment &m, const std::string &term, size_t k);
+    std::string feature_of(const Moment &m) const;
+    bool feeds_half_operand(size_t pivot) const;
     [[noreturn]] void refuse(const Moment &m, const std::string &reason) const;
 
 public:
@@ -118,7 +120,7 @@ void PassBuilder::build() {
         }
     }
     for (const Readout &r : plan.readouts) {
-        const Expr value = with_constant_pivots(b.plan, r.value);
+        const Expr value = b.with_constant_pivots(r.value);
         b.declare(r.name, value.type(), b.tile_axes_in(value));
         b.pass().epilogue.push_back(map_op(r.name, value));
     }
@@ -139,7 +141,8 @@ void PassBuilder::add_pivot(const Pivot &p, size_t k) {
     if (const Expr guard = b.pass().mask.guard; guard.defined()) {
         b.step(map_op(e, select(guard, b.ref(e), minus_infinity(t)), TileOp::When::Partial));
     }
-    if (p.policy == Pivot::Policy::Constant) {
+    if (p.policy == Pivot::Policy::Constant && !feeds_half_operand(k - first_pivot)) {
+        b.constant_pivots[p.name] = p.constant;
         next.push_back("");
         rescale.push_back("");
         b.declare(w, t, {query, stream});
@@ -267,18 +270,39 @@ void PassBuilder::update_reduced(const Moment &m, const std::string &term, size_
     b.step(map_op(m.name, combine(m.op, old, b.ref(d))));
 }
 
-void PassBuilder::add_moment(const Moment &m, size_t k) {
+/** The feature axis of a moment's factor; "" if it has none. */
+std::string PassBuilder::feature_of(const Moment &m) const {
     std::string feature;
-    if (m.factor.defined()) {
-        for (const std::string &a : b.tile_axes_in(m.factor)) {
-            if (b.is_feature(a)) {
-                if (!feature.empty()) {
-                    refuse(m, "it has two feature axes, " + feature + " and " + a);
-                }
-                feature = a;
+    for (const std::string &a : b.tile_axes_in(m.factor)) {
+        if (b.is_feature(a)) {
+            if (!feature.empty()) {
+                refuse(m, "it has two feature axes, " + feature + " and " + a);
             }
+            feature = a;
         }
     }
+    return feature;
+}
+
+/** Weights under a constant pivot keep to the range of float32, but may all vanish in
+ * float16, the operand type of a contraction; a running maximum makes the largest 1. */
+bool PassBuilder::feeds_half_operand(size_t pivot) const {
+    for (const Moment &m : plan.moments) {
+        if (m.pivot != (int)pivot || feature_of(m).empty()) {
+            continue;
+        }
+        const std::string feature = feature_of(m);
+        const SplitProduct product = split_product(m.factor, feature, [&](const Expr &e) { return b.axes_in(e); });
+        const Call *value = product.with.size() == 1 ? plain_load(product.with[0]) : nullptr;
+        if (operand_type(m, feature, value ? value->type : m.type) == Float(16)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void PassBuilder::add_moment(const Moment &m, size_t k) {
+    const std::string feature = feature_of(m);
     const Expr identity = identity_of(m.op, m.type);
     if (feature.empty()) {
         const std::string term = term_tile(m, m.factor, k);
@@ -306,17 +330,6 @@ void PassBuilder::add_moment(const Moment &m, size_t k) {
 
 void build_pass(TileBuilder &builder, size_t index) {
     PassBuilder(builder, index).build();
-}
-
-Expr with_constant_pivots(const Plan &plan, Expr e) {
-    for (const Pass &pass : plan.passes) {
-        for (const Pivot &p : pass.pivots) {
-            if (p.policy == Pivot::Policy::Constant) {
-                e = substitute(p.name, p.constant, e);
-            }
-        }
-    }
-    return e;
 }
 
 }  // namespace strobe

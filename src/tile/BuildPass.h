@@ -12,9 +12,6 @@ namespace strobe {
 /** Fills builder.pass() from plan.passes[index]. */
 void build_pass(TileBuilder &builder, size_t index);
 
-/** \p e with the pivots that are constants replaced by them. */
-Expr with_constant_pivots(const Plan &plan, Expr e);
-
 }  // namespace strobe
 
 #endif

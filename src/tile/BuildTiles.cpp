@@ -40,7 +40,7 @@ TileProgram build_tiles(const std::string &name, const ReductionGraph &graph, co
     }
     TileProgram &program = builder.program;
     for (Output &output : program.outputs) {
-        output.value = with_constant_pivots(plan, output.value);
+        output.value = builder.with_constant_pivots(output.value);
         program.passes.back().epilogue.push_back(store_op(output));
     }
     for (StreamPass &pass : program.passes) {

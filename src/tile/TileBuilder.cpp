@@ -164,6 +164,10 @@ std::set<std::string> TileBuilder::tile_axes_in(const Expr &e) const {
     return axes;
 }
 
+Expr TileBuilder::with_constant_pivots(const Expr &e) const {
+    return substitute(constant_pivots, e);
+}
+
 bool TileBuilder::is_feature(const std::string &axis) const {
     return axis != program.query.name && axis != program.stream.name && !contains(plan.roles.batch, axis);
 }

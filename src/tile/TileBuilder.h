@@ -21,6 +21,8 @@ public:
     const Plan &plan;
     const Choices &choices;
     TileProgram program;
+    /** Pivots that are computed as constants, and so have no tile value. */
+    std::map<std::string, Expr> constant_pivots;
 
     TileBuilder(const std::string &name, const ReductionGraph &graph, const Plan &plan, const Choices &choices,
                 const std::map<std::string, int> &sizes);
@@ -36,6 +38,8 @@ public:
     std::set<std::string> axes_in(const Expr &e) const;
     /** The axes among these that are dimensions of tiles: all but the grid's. */
     std::set<std::string> tile_axes_in(const Expr &e) const;
+    /** \p e with the constant pivots replaced. */
+    Expr with_constant_pivots(const Expr &e) const;
     bool is_feature(const std::string &axis) const;
 
     void begin_pass();
