@@ -242,8 +242,8 @@ int Checker::pass_of_argument(const DirectiveArgument &a) const {
 
 std::string Checker::reason_for_pass(const std::string &reduction) const {
     for (const Fact &f : plan.facts) {
-        if (f.subject == reduction && f.rule == "barrier") {
-            return f.text;
+        if (f.rule == "barrier" && (f.subject == reduction || f.text.find(reduction) != std::string::npos)) {
+            return f.subject == reduction ? f.text : base_name(f.subject) + ": " + f.text;
         }
     }
     return "what reads it needs its final value: it cannot be rescaled when that changes";
