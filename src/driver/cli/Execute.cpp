@@ -1,0 +1,72 @@
+#include "Execute.h"
+
+#include "Progress.h"
+#include "driver/Compile.h"
+#include "driver/Reference.h"
+
+namespace strobe {
+
+using namespace Halide;
+
+namespace {
+
+Result run(Pipeline pipeline, std::vector<Buffer<>> outputs, const Target &target, double seconds) {
+    Result result;
+    Stopwatch compiling;
+    pipeline.compile_jit(target);
+    result.compile_seconds = compiling.seconds();
+    result.outputs = std::move(outputs);
+    Realization realization(result.outputs);
+    double total = 0;
+    do {
+        Stopwatch running;
+        pipeline.realize(Pipeline::RealizationArg(realization), target);
+        const double time = running.seconds();
+        // The first run also pays for fresh memory and the thread pool.
+        if (result.runs <= 1 || time < result.seconds) {
+            result.seconds = time;
+        }
+        result.runs++;
+        total += time;
+    } while (seconds > 0 && (total < seconds || result.runs < 2));
+    return result;
+}
+
+}  // namespace
+
+Instance prepare(const std::string &algorithm, const std::map<std::string, std::string> &params,
+                 const Request &request) {
+    Instance instance = build_algorithm(algorithm, params, get_host_target());
+    bind_inputs(instance, request.problem);
+    return instance;
+}
+
+Result run_scheduled(const Request &request, Instance instance, double seconds) {
+    const Target target = parse_target(request.target);
+    Stopwatch scheduling;
+    autoschedule(instance.pipeline, target, requested_schedule(request));
+    const double scheduled = scheduling.seconds();
+    Result result = run(instance.pipeline, make_outputs(instance, instance.outputs, request.problem), target, seconds);
+    result.compile_seconds += scheduled;
+    return result;
+}
+
+Result run_unscheduled(const Request &request, Instance instance, bool strict) {
+    compute_reductions_at_root(instance.outputs);
+    return run(instance.pipeline, make_outputs(instance, instance.outputs, request.problem),
+               strict ? reference_target() : get_host_target(), 0);
+}
+
+Result run_float64(const Request &request, Instance instance) {
+    const std::vector<Func> wide = widen_to_float64(instance.outputs);
+    compute_reductions_at_root(wide);
+    return run(Pipeline(wide), make_outputs(instance, wide, request.problem), reference_target(), 0);
+}
+
+double dense_flops(Instance &instance, const Problem &p) {
+    const double features =
+        instance.input("q")->buffer().dim(0).extent() + instance.input("v")->buffer().dim(0).extent();
+    return 2.0 * features * p.queries * p.keys * p.heads * p.batch;
+}
+
+}  // namespace strobe

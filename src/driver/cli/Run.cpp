@@ -1,0 +1,95 @@
+#include "Execute.h"
+#include "Progress.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace strobe {
+
+using namespace Halide;
+
+namespace {
+
+/** Mean magnitude of the finite elements, and how many are not finite. */
+void print_output(const std::string &name, const Buffer<> &buffer) {
+    double sum = 0;
+    int64_t finite = 0;
+    const int64_t size = static_cast<int64_t>(buffer.number_of_elements());
+    for (int64_t n = 0; n < size; n++) {
+        const double x = element(buffer, n);
+        if (std::isfinite(x)) {
+            sum += std::abs(x);
+            finite++;
+        }
+    }
+    std::string shape;
+    for (int d = 0; d < buffer.dimensions(); d++) {
+        shape += (d ? " x " : "") + std::to_string(buffer.dim(d).extent());
+    }
+    std::printf("  %-5s %s, mean magnitude %.5f", name.c_str(), shape.c_str(), sum / std::max<int64_t>(1, finite));
+    if (finite < size) {
+        std::printf(", %lld not finite", static_cast<long long>(size - finite));
+    }
+    std::printf("\n");
+}
+
+}  // namespace
+
+int run_command(Request request) {
+    const std::map<std::string, std::string> params = take_params(request);
+    Progress progress;
+    for (const std::string &name : requested_algorithms(request)) {
+        progress.step(name + ": compiling and running");
+        Instance instance = prepare(name, params, request);
+        const Result result = run_scheduled(request, instance, 0.2);
+        progress.clear();
+        std::printf("%s: %s (%.1f GFLOP/s, masked work included), compiled in %s\n", name.c_str(),
+                    duration(result.seconds).c_str(), dense_flops(instance, request.problem) / result.seconds / 1e9,
+                    duration(result.compile_seconds).c_str());
+        for (size_t n = 0; n < result.outputs.size(); n++) {
+            print_output(n == 0 ? "out" : n == 1 ? "lse" : std::to_string(n), result.outputs[n]);
+        }
+    }
+    return 0;
+}
+
+int check_command(Request request) {
+    const std::map<std::string, std::string> params = take_params(request);
+    Progress progress;
+    int failures = 0;
+    std::printf("%-16s %-6s %13s %13s %13s\n", "", "", "to unsched.", "to float64", "allowed");
+    for (const std::string &name : requested_algorithms(request)) {
+        auto instance = [&] { return prepare(name, params, request); };
+        progress.step(name + ": scheduled by Strobe");
+        const Result ours = run_scheduled(request, instance(), 0);
+        progress.step(name + ": unscheduled");
+        const Result reference = run_unscheduled(request, instance(), true);
+        progress.step(name + ": in float64");
+        const Result exact = run_float64(request, instance());
+        progress.clear();
+        for (size_t n = 0; n < ours.outputs.size(); n++) {
+            const Buffer<> &got = ours.outputs[n];
+            double magnitude = 0;
+            for (int64_t k = 0; k < int64_t(exact.outputs[n].number_of_elements()); k++) {
+                const double x = std::abs(element(exact.outputs[n], k));
+                magnitude = std::isfinite(x) ? std::max(magnitude, x) : magnitude;
+            }
+            // Twice what the plain algorithm loses, and two roundings of the operands and the result.
+            const double input = unit_roundoff(ours.outputs[0].type());
+            const double own = difference(reference.outputs[n], exact.outputs[n]).largest;
+            const double limit = 2 * own + 2 * (n == 0 ? input : std::max(input / 8, 1e-6)) * magnitude;
+            const Difference error = difference(got, exact.outputs[n]);
+            const bool ok = error.largest <= limit;
+            failures += !ok;
+            std::printf("%-16s %-6s %13.3g %13.3g %13.3g  %s\n", n ? "" : name.c_str(), n ? "lse" : "out",
+                        difference(got, reference.outputs[n]).largest, error.largest, limit, ok ? "ok" : "WRONG");
+        }
+    }
+    if (failures) {
+        std::printf("%d outside the error rule\n", failures);
+    }
+    return failures ? 1 : 0;
+}
+
+}  // namespace strobe
