@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <memory>
-#include <sstream>
 
 #include "support/Error.h"
 
@@ -116,33 +115,33 @@ void encode(const MapKey &key, const BufferSpec &buffer, cuda::TensorMap *map) {
 }  // namespace
 
 std::string tensor_map_problem(const TensorMapSpec &, const BufferSpec &buffer, const TensorArgument &tensor) {
+    // Asked at every launch: no text is built unless there is something to say.
     if (tensor.empty()) {
         return "";
     }
-    std::ostringstream problem;
-    const int64_t bytes = buffer.type.bytes();
     if (tensor.address % 16 != 0) {
-        problem << "the address of " << buffer.name << " must be a multiple of 16 bytes";
-    } else if (tensor.sizes[0] > 1 && tensor.strides[0] != 1) {
-        problem << "dimension 0 of " << buffer.name << " must have stride 1, got " << tensor.strides[0];
+        return "the address of " + buffer.name + " must be a multiple of 16 bytes";
     }
-    for (int d = 1; d < buffer.rank && problem.tellp() == 0; d++) {
+    if (tensor.sizes[0] > 1 && tensor.strides[0] != 1) {
+        return "dimension 0 of " + buffer.name + " must have stride 1, got " + std::to_string(tensor.strides[0]);
+    }
+    const int64_t bytes = buffer.type.bytes(), longest = ((int64_t(1) << 40) - 1) / bytes;
+    for (int d = 1; d < buffer.rank; d++) {
         const int64_t stride = tensor.strides[d];
-        if (tensor.sizes[d] <= 1) {
+        if (tensor.sizes[d] <= 1 || (stride > 0 && stride <= longest && stride * bytes % 16 == 0)) {
             continue;
         }
+        const std::string has = "dimension " + std::to_string(d) + " of " + buffer.name + " has ";
         if (stride <= 0) {
-            problem << "dimension " << d << " of " << buffer.name << " has stride " << stride << " over an extent of "
-                    << tensor.sizes[d] << "; a positive stride is needed (copy the tensor)";
-        } else if (stride > ((int64_t(1) << 40) - 1) / bytes) {
-            problem << "dimension " << d << " of " << buffer.name << " has a stride of " << stride
-                    << " elements; strides must stay below 2^40 bytes";
-        } else if (stride * bytes % 16 != 0) {
-            problem << "dimension " << d << " of " << buffer.name << " has a stride of " << stride * bytes
-                    << " bytes; it must be a multiple of 16";
+            return has + "stride " + std::to_string(stride) + " over an extent of " + std::to_string(tensor.sizes[d]) +
+                   "; a positive stride is needed (copy the tensor)";
         }
+        if (stride > longest) {
+            return has + "a stride of " + std::to_string(stride) + " elements; strides must stay below 2^40 bytes";
+        }
+        return has + "a stride of " + std::to_string(stride * bytes) + " bytes; it must be a multiple of 16";
     }
-    return problem.str();
+    return "";
 }
 
 void encode_tensor_map(const TensorMapSpec &spec, const BufferSpec &buffer, const TensorArgument &tensor,
