@@ -79,7 +79,7 @@ struct Derived {
     TileProgram program;
     std::string text;  // of the graph and the plan, for failures
 
-    Derived(const Variant &variant, Type t, const Sizes &s, const Choices &choices) {
+    Derived(const Variant &variant, Type t, const Sizes &s, Choices choices) {
         Inputs n(t, s);
         const Expr score = scores(Tensor(n.q), Tensor(n.k))(n.j, n.i, n.h, n.b) * n.scale;
         const Softmax p = softmax(variant.algorithm(n, score), n.k.dim(1).extent());
@@ -88,6 +88,9 @@ struct Derived {
             Halide::cast(t, weighted_sum(p.weights, Tensor(n.v), Tensor(n.q))(n.d, n.i, n.h, n.b));
         lse(n.i, n.h, n.b) = p.lse(n.i, n.h, n.b);
         out.output_buffer().dim(0).set_bounds(0, s.values);
+        if (choices.mma.count("out")) {
+            choices.mma[out.name()] = choices.mma["out"];  // Halide numbers Funcs of one name
+        }
         const ReductionGraph graph = read_algorithm({out, lse});
         const Plan plan = derive_online(graph);
         std::ostringstream description;
