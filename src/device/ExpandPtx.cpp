@@ -155,7 +155,7 @@ public:
                 head << line << "\n";
                 in_head = true;
             } else if (in_head) {
-                if (text == ")") {
+                if (starts_with(text, ")")) {
                     in_head = false;
                 } else {
                     head << parameter(line) << "\n";
@@ -176,6 +176,7 @@ public:
                 body << line << "\n";
             }
         }
+        strobe_internal_assert(entry.empty()) << "kernel " << entry << " does not end";
         return out.str();
     }
 };

@@ -19,6 +19,7 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"shuffle_xor", "shfl.sync.bfly.b32 {r}, {0}, {c0}, 31, -1;"},
         {"shuffle_from", "shfl.sync.idx.b32 {r}, {0}, {1}, 31, -1;"},
         {"ballot", "{ .reg .pred %sp; setp.ne.s32 %sp, {0}, 0; vote.sync.ballot.b32 {r}, %sp, -1; }"},
+        {"first_bit", "{ .reg .b32 %sa; brev.b32 %sa, {0}; clz.b32 {r}, %sa; }"},
         // Memory.
         {"load_global$f32", "ld.global.nc.b32 {r}, [{0}];"},
         {"load_global$s32", "ld.global.nc.b32 {r}, [{0}];"},

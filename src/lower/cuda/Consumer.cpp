@@ -169,10 +169,22 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
             }
         }
     };
-    set_tile(code, elements, Code::get_int("consumed"));
+    if (scans()) {
+        // The producer's note says which tile this is, and whether the block has more.
+        if (!first) {
+            wait_full(scores, iteration);
+            code.set("note", device::call(Int(32), "load_shared", {}, {note_address(iteration)}));
+        }
+        set_tile(code, elements, Code::get_int("note") >> 2);
+        code.set("partial", Code::get_int("note") & 1);
+    } else {
+        set_tile(code, elements, Code::get_int("consumed"));
+        code.set("partial", select(elements.row_value(pass.mask.full, 0), 0, 1));
+    }
     code.set("stream_column", Code::get_int("stream_lo") + Code::get_int("feature_column"));
-    code.set("partial", select(elements.row_value(pass.mask.full, 0), 0, 1));
-    wait_full(scores, iteration);
+    if (!scans()) {
+        wait_full(scores, iteration);
+    }
     take_turn(code);
     start_scores(code, iteration);
     if (!first) {
@@ -221,12 +233,30 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
             code.run("barrier_arrive_if", {}, {barrier(1), select(thread_index() % 128 == 0, 1, 0)});
         };
         code.set("consumed", Expr(0));
+        if (scans()) {
+            // The first note is -1 if the block has no live tile; its stages hold nothing then.
+            const Expr iteration = Code::get_int("iteration");
+            for (const Operand &o : operands) {
+                if (o.streamed) {
+                    code.run("barrier_wait", {}, {barrier(o.full) + u32(8 * stage_of(o, iteration)), phase_of(o, iteration)});
+                    break;
+                }
+            }
+            code.set("note", device::call(Int(32), "load_shared", {}, {note_address(iteration)}));
+            code.set("tile_count", select(Code::get_int("note") >= 0, 1, 0));
+            code.when(Code::get_int("note") < 0, [&] {
+                release(code, scores, iteration);
+                release(code, sums, iteration);
+                code.set("iteration", iteration + 1);
+            });
+        }
+        const auto more = [&] {
+            return scans() ? (Code::get_int("note") & 2) == 0 : Code::get_int("consumed") < Code::get_int("tile_count");
+        };
         code.when(Code::get_int("tile_count") > 0, [&] {
             consume_tile(code, elements, true);
-            code.when(Code::get_int("tile_count") > 1, [&] {
-                code.loop(
-                    "consume_tiles", [&] { consume_tile(code, elements, false); },
-                    [&] { return Code::get_int("consumed") < Code::get_int("tile_count"); });
+            code.when(more(), [&] {
+                code.loop("consume_tiles", [&] { consume_tile(code, elements, false); }, more);
             });
             release_rows();
             const Expr last = Code::get_int("iteration") - 1;
@@ -280,7 +310,7 @@ Stmt StreamKernel::consumer() {
         "consume",
         [&] {
             code.run("barrier_wait", {}, {barrier(0), u32(Code::get_int("works") & 1)});
-            code.set("work", device::call(Int(32), "load_shared", {}, {shared(slot_offset)}));
+            code.set("work", device::call(Int(32), "load_shared", {}, {shared(slot_offset) + u32((Code::get_int("works") & 1) * 4)}));
             code.when(Code::get_int("work") >= 0, [&] { consume_block(code, elements); });
             code.set("works", Code::get_int("works") + 1);
         },

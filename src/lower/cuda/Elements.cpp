@@ -161,6 +161,10 @@ class Elements::RowTranslator : public IRMutator {
                 return Code::get_int("axis_" + plain(a.name));
             }
         }
+        const auto bound = self.bindings.find(op->name);
+        if (bound != self.bindings.end()) {
+            return bound->second();
+        }
         if (op->name == thread_column_name) {
             return Code::get_int(self.column_register);
         }

@@ -60,6 +60,8 @@ public:
     /** Fragments that the matrix unit reads: always computed as they are. */
     std::set<std::string> operands;
 
+    /** What further Variables stand for: a verdict's summaries. */
+    std::map<std::string, std::function<Expr()>> bindings;
     /** Code for the start of each block of rows, collected while emitting. */
     std::vector<Stmt> block_start;
     /** Values that depend on the kernel's arguments alone. */

@@ -17,9 +17,9 @@ int align(int x, int to) {
 
 StreamKernel::StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
                            const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan,
-                           KernelSpec &kernel)
+                           KernelSpec &kernel, const std::map<std::string, int> &summary_workspace)
     : program(program), pass(pass), choices(choices), arguments(arguments), package(package), plan(plan),
-      kernel(kernel), params(arguments, kernel) {
+      kernel(kernel), params(arguments, kernel), summary_workspace(summary_workspace) {
     sort_ops();
     find_lane_partial();
     lay_out();
@@ -184,7 +184,9 @@ void StreamKernel::lay_out() {
     }
     barrier_offset = offset;
     slot_offset = offset + 8 * barriers;
-    kernel.shared_bytes = align(slot_offset + 16, 128);
+    note_offset = slot_offset + 8;
+    notes = 2 * choices.stages;
+    kernel.shared_bytes = align(note_offset + 4 * notes, 128);
     kernel.threads = 128 * (choices.consumers + 1);
     kernel.persistent = choices.persistent;
     counter = static_cast<int>(plan.workspaces.size());

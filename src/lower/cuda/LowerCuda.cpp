@@ -79,14 +79,25 @@ KernelPackage lower_cuda(const std::vector<CudaCandidate> &candidates) {
         LaunchPlan plan;
         plan.schedule = candidate.schedule;
         plan.query_tile = program.query_tile;
+        const std::string entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
+        std::vector<std::pair<Stmt, KernelParameters>> summaries;
+        std::map<std::string, int> workspaces;
+        if (needs_scan(program.passes[0].mask)) {
+            workspaces = add_summary_kernels(program, program.passes[0], arguments, package, plan, entry, summaries);
+        }
+        const auto add = [&](const Stmt &body, const KernelSpec &kernel, const KernelParameters &parameters) {
+            strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
+            generator->add_kernel(body, kernel.entry, parameters.device_arguments());
+            options.entries[kernel.entry] = {kernel.threads, parameters.tensor_map_positions()};
+        };
+        for (size_t k = 0; k < summaries.size(); k++) {
+            add(summaries[k].first, plan.kernels[k], summaries[k].second);
+        }
         KernelSpec kernel;
-        kernel.entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
+        kernel.entry = entry;
         kernel.work = work_of(program, arguments);
-        StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel);
-        const Stmt body = stream.build();
-        strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
-        generator->add_kernel(body, kernel.entry, stream.parameters().device_arguments());
-        options.entries[kernel.entry] = {kernel.threads, stream.parameters().tensor_map_positions()};
+        StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel, workspaces);
+        add(stream.build(), kernel, stream.parameters());
         plan.kernels.push_back(kernel);
         package.plans.push_back(plan);
     }

@@ -25,6 +25,21 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
     }
 }
 
+/** Copies the streamed operands of the tile at registers "stream_lo/hi". */
+void StreamKernel::produce_tile(Code &code, Elements &elements) {
+    const Expr iteration = Code::get_int("iteration");
+    for (const Operand &o : operands) {
+        if (o.streamed) {
+            const Expr stage = u32(8 * stage_of(o, iteration));
+            code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ cast<uint32_t>(Expr(1))});
+            code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.stage_bytes())});
+            produce_operand(code, elements, o, iteration);
+        }
+    }
+}
+
+/** The walk of one thread, or, when tiles must be judged at run time, of one warp
+ * whose first thread copies. */
 Stmt StreamKernel::producer() {
     Code code;
     Elements elements(program, params, code);
@@ -36,59 +51,59 @@ Stmt StreamKernel::producer() {
     code.set("work", Variable::make(Int(32), "k" + gpu_block_name(0)));
     code.set("works", Expr(0));
     code.set("iteration", Expr(0));
-    const Expr iteration = Code::get_int("iteration");
-    const auto row_slot_free = [&] {
-        code.run("barrier_wait", {}, {barrier(1), u32((Code::get_int("works") & 1) ^ 1)});
+    const Expr works = Code::get_int("works");
+    const auto publish = [&](const Expr &work) {
+        code.run("barrier_wait", {}, {barrier(1), u32((works & 1) ^ 1)});
+        code.run("store_shared", {}, {shared(slot_offset) + u32((works & 1) * 4), work});
     };
     code.loop(
         "produce",
         [&] {
             decode(code, elements);
             set_range(code, elements);
-            row_slot_free();
-            code.run("store_shared", {}, {shared(slot_offset), Code::get_int("work")});
-            code.run("barrier_expect", {}, {barrier(0), u32(row_bytes)});
-            for (const Operand &o : operands) {
-                if (!o.streamed) {
-                    produce_operand(code, elements, o, 0);
+            code.when(thread_index() == 0, [&] {
+                publish(Code::get_int("work"));
+                code.run("barrier_expect", {}, {barrier(0), u32(row_bytes)});
+                for (const Operand &o : operands) {
+                    if (!o.streamed) {
+                        produce_operand(code, elements, o, 0);
+                    }
                 }
+                code.set("ticket", cast<int32_t>(device::call(UInt(32), "atomic_add", {},
+                                                              {params.workspace(counter), cast<uint32_t>(Expr(1))})));
+                // The block that draws the last ticket leaves the counter as it found it.
+                code.when(Code::get_int("ticket") == total_work() - 1, [&] {
+                    code.run("store_global", {}, {params.workspace(counter), cast<uint32_t>(Expr(0))});
+                });
+            });
+            if (scans()) {
+                produce_scanned(code, elements);
+                code.set("ticket", device::shuffle_from(Code::get_int("ticket"), 0));
+            } else {
+                code.set("step", Expr(0));
+                code.when(Code::get_int("tile_count") > 0, [&] {
+                    code.loop(
+                        "produce_tiles",
+                        [&] {
+                            set_tile(code, elements, Code::get_int("step"));
+                            produce_tile(code, elements);
+                            code.set("iteration", Code::get_int("iteration") + 1);
+                            code.set("step", Code::get_int("step") + 1);
+                        },
+                        [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
+                });
             }
-            code.set("ticket", cast<int32_t>(device::call(UInt(32), "atomic_add", {},
-                                                          {params.workspace(counter), cast<uint32_t>(Expr(1))})));
-            code.set("step", Expr(0));
-            code.when(Code::get_int("tile_count") > 0, [&] {
-                code.loop(
-                    "tiles",
-                    [&] {
-                        set_tile(code, elements, Code::get_int("step"));
-                        for (const Operand &o : operands) {
-                            if (o.streamed) {
-                                const Expr stage = u32(8 * stage_of(o, iteration));
-                                code.run("barrier_wait", {},
-                                         {barrier(o.empty) + stage, phase_of(o, iteration) ^ cast<uint32_t>(Expr(1))});
-                                code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.stage_bytes())});
-                                produce_operand(code, elements, o, iteration);
-                            }
-                        }
-                        code.set("iteration", iteration + 1);
-                        code.set("step", Code::get_int("step") + 1);
-                    },
-                    [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
-            });
-            // The block that draws the last ticket leaves the counter as it found it.
-            code.when(Code::get_int("ticket") == total_work() - 1, [&] {
-                code.run("store_global", {}, {params.workspace(counter), cast<uint32_t>(Expr(0))});
-            });
             code.set("work", Code::get_int("ticket") + params.grid_size());
-            code.set("works", Code::get_int("works") + 1);
+            code.set("works", works + 1);
         },
         [&] { return Code::get_int("work") < total_work(); });
-    row_slot_free();
-    code.run("store_shared", {}, {shared(slot_offset), Expr(-1)});
-    code.run("barrier_arrive", {}, {barrier(0)});
-    return elements.with_kernel_values(Block::make(
-        device::run("registers_shrink", {std::to_string(choices.producer_registers)}),
-        IfThenElse::make(thread_index() == 0, code.finish())));
+    code.when(thread_index() == 0, [&] {
+        publish(Expr(-1));
+        code.run("barrier_arrive", {}, {barrier(0)});
+    });
+    return elements.with_kernel_values(
+        Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}),
+                    IfThenElse::make(thread_index() < (scans() ? 32 : 1), code.finish())));
 }
 
 Stmt StreamKernel::build() {

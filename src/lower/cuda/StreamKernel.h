@@ -17,6 +17,7 @@
  */
 
 #include "Elements.h"
+#include "Verdict.h"
 #include "schedule/Schedule.h"
 
 #include <set>
@@ -59,7 +60,8 @@ struct Staged {
 class StreamKernel {
 public:
     StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
-                 const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel);
+                 const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel,
+                 const std::map<std::string, int> &summary_workspace);
 
     /** The kernel's body, with its block and thread loops. */
     Stmt build();
@@ -82,7 +84,8 @@ private:
     std::vector<const TileOp *> scores, sums;  // contractions of this tile, of the previous one
     std::set<std::string> accumulators;
     std::set<std::string> lane_partial;  // row sums combined across lanes only at the end
-    int barriers = 0, barrier_offset = 0, slot_offset = 0, counter = 0;
+    int barriers = 0, barrier_offset = 0, slot_offset = 0, note_offset = 0, notes = 0, counter = 0;
+    std::map<std::string, int> summary_workspace;
 
     // Layout.cpp: what is where, and the checks that this form of kernel applies.
     void sort_ops();
@@ -91,6 +94,14 @@ private:
     void find_lane_partial();
     const Operand &operand(const std::string &name) const;
     [[noreturn]] void refuse(const std::string &what) const;
+
+    // Scan.cpp: a verdict that is only known at run time.
+    bool scans() const;
+    void bind_summaries(Code &code, Elements &elements);
+    void reduce_over_rows(Code &code, Elements &elements, const Summary &summary);
+    void produce_scanned(Code &code, Elements &elements);
+    void emit_pending(Code &code, Elements &elements, bool last);
+    Expr note_address(const Expr &iteration) const;
 
     // Walk.cpp: blocks of rows and tiles of the stream.
     Expr total_work();
@@ -103,6 +114,7 @@ private:
     Expr shared(const Expr &offset) const;
 
     Stmt producer();
+    void produce_tile(Code &code, Elements &elements);
     void produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration);
 
     Stmt consumer();

@@ -110,9 +110,10 @@ void StreamKernel::set_range(Code &code, Elements &elements) {
     code.set("tile_count", max(ceil_div(end, program.stream_tile) - Code::get_int("tile_first"), 0));
 }
 
-/** The tile's corners, for step 0, 1, ... of the block: from the last to the first. */
+/** The tile's corners, for step 0, 1, ... of the block: from the last to the first.
+ * Where tiles are judged at run time, a step is the number of the tile. */
 void StreamKernel::set_tile(Code &code, Elements &elements, const Expr &step) {
-    const Expr tile = Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - step;
+    const Expr tile = scans() ? step : Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - step;
     const Expr first = elements.row_value(program.stream.min, 0);
     code.set("stream_lo", simplify(first + tile * program.stream_tile));
     code.set("stream_hi", min(Code::get_int("stream_lo") + (program.stream_tile - 1),
