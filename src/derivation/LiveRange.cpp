@@ -240,13 +240,13 @@ bool Solver::is_contiguous(const Constraints &c) const {
     std::vector<Expr> moving_lowers, moving_uppers;
     for (const bool upper : {true, false}) {
         for (const Expr &e : upper ? c.uppers : c.lowers) {
-            const Monotonic direction = is_monotonic(e, roles.query);
-            if (direction == Monotonic::Constant) {
+            if (!uses(e, roles.query)) {
                 continue;
             }
+            const Monotonic direction = is_monotonic(e, roles.query);
             rising = rising || direction == Monotonic::Increasing;
             falling = falling || direction == Monotonic::Decreasing;
-            if (direction == Monotonic::Unknown) {
+            if (direction == Monotonic::Unknown || direction == Monotonic::Constant) {
                 return false;
             }
             (upper ? moving_uppers : moving_lowers).push_back(e);

@@ -283,8 +283,11 @@ Expr positive_where(const Expr &c, const Nonnegative &known) {
 
 /** c compared with 0; of something that cannot be negative, said as c > 0. */
 Expr sign_test(Comparison kind, const Expr &c, const Nonnegative &known) {
-    if (as_const_float(c) || !is_nonnegative(c, known)) {
+    if (as_const_float(c)) {
         return simplify(compare(kind, c, make_zero(c.type())));
+    }
+    if (!is_nonnegative(c, known)) {
+        return compare(kind, c, make_zero(c.type()));
     }
     const Expr positive = positive_where(c, known);
     switch (kind) {

@@ -1,0 +1,374 @@
+#ifndef STROBE_TESTS_DERIVATION_EVALUATE_H
+#define STROBE_TESTS_DERIVATION_EVALUATE_H
+
+/** \file
+ * Evaluates Exprs, reduction graphs and plans in double: the reference of the
+ * algebra's tests. A graph is evaluated as it stands, reduction by reduction; a
+ * plan from partial states of random segments of the stream, merged in random order. */
+
+#include "derivation/Plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <random>
+#include <stdexcept>
+
+namespace strobe::test {
+
+using Point = std::map<std::string, double>;  // Variables
+
+/** Elements of inputs and values of scalars. */
+struct Data {
+    std::map<std::string, std::function<double(const std::vector<int> &)>> inputs;
+    Point scalars;  // also extents, "q.extent.1"
+};
+
+class EvaluateExpr : public Halide::Internal::IRVisitor {
+    using IRVisitor::visit;
+    using Expr = Halide::Expr;
+    const Data &data;
+    const std::function<double(const std::string &)> &variable;
+    double result = 0;
+
+    double of(const Expr &e) {
+        e.accept(this);
+        return result;
+    }
+    template<typename Op>
+    void binary(const Op *op, double (*f)(double, double)) {
+        const double a = of(op->a), b = of(op->b);
+        result = f(a, b);
+    }
+#define STROBE_BINARY(NODE, FORMULA)                      \
+    void visit(const Halide::Internal::NODE *op) override { \
+        binary(op, [](double a, double b) -> double { return FORMULA; }); \
+    }
+    STROBE_BINARY(Add, a + b)
+    STROBE_BINARY(Sub, a - b)
+    STROBE_BINARY(Mul, a *b)
+    STROBE_BINARY(Mod, a - b * std::floor(a / b))
+    STROBE_BINARY(Min, a < b ? a : b)
+    STROBE_BINARY(Max, a > b ? a : b)
+    STROBE_BINARY(EQ, a == b)
+    STROBE_BINARY(NE, a != b)
+    STROBE_BINARY(LT, a < b)
+    STROBE_BINARY(LE, a <= b)
+    STROBE_BINARY(GT, a > b)
+    STROBE_BINARY(GE, a >= b)
+    STROBE_BINARY(And, a != 0 && b != 0)
+    STROBE_BINARY(Or, a != 0 || b != 0)
+#undef STROBE_BINARY
+
+    void visit(const Halide::Internal::Div *op) override {
+        const double a = of(op->a), b = of(op->b);
+        result = op->type.is_float() ? a / b : std::floor(a / b);
+    }
+    void visit(const Halide::Internal::Not *op) override {
+        result = of(op->a) == 0;
+    }
+    void visit(const Halide::Internal::IntImm *op) override {
+        result = double(op->value);
+    }
+    void visit(const Halide::Internal::UIntImm *op) override {
+        result = double(op->value);
+    }
+    void visit(const Halide::Internal::FloatImm *op) override {
+        result = op->value;
+    }
+    void visit(const Halide::Internal::Cast *op) override {
+        const double value = of(op->value);
+        result = op->type.is_bool() ? value != 0 : op->type.is_float() ? value : std::trunc(value);
+    }
+    void visit(const Halide::Internal::Select *op) override {
+        const bool condition = of(op->condition) != 0;
+        of(condition ? op->true_value : op->false_value);
+    }
+    void visit(const Halide::Internal::Variable *op) override {
+        result = variable(op->name);
+    }
+    void visit(const Halide::Internal::Call *op) override {
+        if (op->call_type == Halide::Internal::Call::Image) {
+            std::vector<int> args;
+            for (const Expr &arg : op->args) {
+                args.push_back(int(of(arg)));
+            }
+            result = data.inputs.at(op->name)(args);
+            return;
+        }
+        const double x = of(op->args[0]);
+        const std::string name = op->name.substr(0, op->name.find("_f"));
+        if (name == "pow") {
+            result = std::pow(x, of(op->args[1]));
+            return;
+        }
+        static const std::map<std::string, double (*)(double)> functions = {
+            {"exp", std::exp}, {"log", std::log}, {"tanh", std::tanh}, {"sqrt", std::sqrt}, {"abs", std::fabs}};
+        auto it = functions.find(name);
+        if (it == functions.end()) {
+            throw std::runtime_error("no value for " + op->name);
+        }
+        result = it->second(x);
+    }
+
+public:
+    EvaluateExpr(const Data &data, const std::function<double(const std::string &)> &variable)
+        : data(data), variable(variable) {
+    }
+    double evaluate(const Expr &e) {
+        return of(e);
+    }
+};
+
+inline double evaluate(const Data &data, const Halide::Expr &e, const std::function<double(const std::string &)> &variable) {
+    return EvaluateExpr(data, variable).evaluate(e);
+}
+
+inline double combined(ReduceOp op, double a, double b) {
+    switch (op) {
+    case ReduceOp::Sum:
+        return a + b;
+    case ReduceOp::Product:
+        return a * b;
+    case ReduceOp::Max:
+        return std::max(a, b);
+    case ReduceOp::Min:
+        return std::min(a, b);
+    case ReduceOp::And:
+        return a != 0 && b != 0;
+    case ReduceOp::Or:
+        return a != 0 || b != 0;
+    }
+    return NAN;
+}
+
+inline double neutral(ReduceOp op) {
+    switch (op) {
+    case ReduceOp::Sum:
+    case ReduceOp::Or:
+        return 0;
+    case ReduceOp::Product:
+    case ReduceOp::And:
+        return 1;
+    case ReduceOp::Max:
+        return -INFINITY;
+    case ReduceOp::Min:
+        return INFINITY;
+    }
+    return NAN;
+}
+
+class EvaluateGraph {
+    const ReductionGraph &graph;
+    const Data &data;
+    std::map<std::pair<std::string, std::vector<double>>, double> memo;
+
+public:
+    EvaluateGraph(const ReductionGraph &graph, const Data &data)
+        : graph(graph), data(data) {
+    }
+
+    double value(const Halide::Expr &e, const Point &point) {
+        return evaluate(data, e, [&](const std::string &name) -> double {
+            auto it = point.find(name);
+            if (it != point.end()) {
+                return it->second;
+            }
+            if (name[0] == '%') {
+                return reduction(graph.reduction(name.substr(1)), point);
+            }
+            return data.scalars.at(name);
+        });
+    }
+
+    double reduction(const Reduction &r, const Point &at) {
+        Point point;
+        std::vector<double> key;
+        for (const std::string &axis : r.axes) {
+            point[axis] = at.at(axis);
+            key.push_back(at.at(axis));
+        }
+        auto known = memo.find({r.name, key});
+        if (known != memo.end()) {
+            return known->second;
+        }
+        double result = r.init.defined() ? value(r.init, point) : neutral(r.op);
+        std::function<void(size_t)> walk = [&](size_t n) {
+            if (n == r.over.size()) {
+                result = combined(r.op, result, value(r.body, point));
+                return;
+            }
+            const Axis &axis = graph.axis(r.over[n]);
+            const double min = value(axis.min, {}), extent = value(axis.extent, {});
+            for (double x = min; x < min + extent; x++) {
+                point[axis.name] = x;
+                walk(n + 1);
+            }
+        };
+        walk(0);
+        return memo[{r.name, key}] = result;
+    }
+
+    /** Calls f with every point of these axes. */
+    void for_each_point(const std::vector<std::string> &axes, const std::function<void(const Point &)> &f) {
+        Point point;
+        std::function<void(size_t)> walk = [&](size_t n) {
+            if (n == axes.size()) {
+                f(point);
+                return;
+            }
+            const Axis &axis = graph.axis(axes[n]);
+            const double min = value(axis.min, {}), extent = value(axis.extent, {});
+            for (double x = min; x < min + extent; x++) {
+                point[axes[n]] = x;
+                walk(n + 1);
+            }
+        };
+        walk(0);
+    }
+};
+
+class EvaluatePlan {
+    const ReductionGraph &graph;
+    const Plan &plan;
+    const Data &data;
+    std::mt19937 &random;
+
+    struct State {
+        std::vector<double> pivots, moments;
+    };
+
+    double value(const Halide::Expr &e, const Point &point) {
+        return evaluate(data, e, [&](const std::string &name) -> double {
+            auto it = point.find(name);
+            if (it != point.end()) {
+                return it->second;
+            }
+            if (name[0] == '%') {
+                return inner(graph.reduction(name.substr(1)), point);
+            }
+            return data.scalars.at(name);
+        });
+    }
+
+    /** A reduction that the plan evaluates inside a tile. */
+    double inner(const Reduction &r, Point point) {
+        if (std::find(plan.inner.begin(), plan.inner.end(), r.name) == plan.inner.end()) {
+            throw std::runtime_error("the plan uses " + r.name + " without computing it");
+        }
+        double result = r.init.defined() ? value(r.init, point) : neutral(r.op);
+        const Axis &axis = graph.axis(r.over.at(0));
+        const double min = value(axis.min, {}), extent = value(axis.extent, {});
+        for (double x = min; x < min + extent; x++) {
+            point[axis.name] = x;
+            result = combined(r.op, result, value(r.body, point));
+        }
+        return result;
+    }
+
+    State empty(const Pass &pass, const Point &point) {
+        State s;
+        for (const Pivot &p : pass.pivots) {
+            s.pivots.push_back(p.policy == Pivot::Policy::Constant ? value(p.constant, point) : -1e30);
+        }
+        for (const Moment &m : pass.moments) {
+            s.moments.push_back(neutral(m.op));
+        }
+        return s;
+    }
+
+    State merged(const Pass &pass, const State &a, const State &b) {
+        State s = a;
+        for (size_t i = 0; i < pass.pivots.size(); i++) {
+            s.pivots[i] = std::max(a.pivots[i], b.pivots[i]);
+        }
+        for (size_t i = 0; i < pass.moments.size(); i++) {
+            const Moment &m = pass.moments[i];
+            double x = a.moments[i], y = b.moments[i];
+            if (m.pivot >= 0) {
+                x *= std::exp(a.pivots[m.pivot] - s.pivots[m.pivot]);
+                y *= std::exp(b.pivots[m.pivot] - s.pivots[m.pivot]);
+            }
+            s.moments[i] = combined(m.op, x, y);
+        }
+        return s;
+    }
+
+    /** The state of a single element. */
+    State element(const Pass &pass, const Point &point) {
+        State s = empty(pass, point);
+        std::vector<double> exponents;
+        for (size_t i = 0; i < pass.pivots.size(); i++) {
+            const Pivot &p = pass.pivots[i];
+            const bool live = !p.guard.defined() || value(p.guard, point) != 0;
+            exponents.push_back(live ? value(p.exponent, point) : -INFINITY);
+            if (p.policy == Pivot::Policy::RunningMax) {
+                s.pivots[i] = std::max(s.pivots[i], exponents[i]);
+            }
+        }
+        for (size_t i = 0; i < pass.moments.size(); i++) {
+            const Moment &m = pass.moments[i];
+            const bool elsewhere = std::any_of(m.axes.begin(), m.axes.end(),
+                                               [&](const std::string &axis) { return !point.count(axis); });
+            if (elsewhere || (m.guard.defined() && value(m.guard, point) == 0)) {
+                continue;  // a moment with a feature axis that this output lacks, or a masked element
+            }
+            s.moments[i] = m.factor.defined() ? value(m.factor, point) : 1;
+            if (m.pivot >= 0) {
+                s.moments[i] *= std::exp(exponents[m.pivot] - s.pivots[m.pivot]);
+            }
+        }
+        return s;
+    }
+
+    /** The state after the whole stream, from segments merged in random order. */
+    State walk(const Pass &pass, Point point) {
+        const Axis &stream = graph.axis(plan.roles.stream);
+        const int min = int(value(stream.min, {})), extent = int(value(stream.extent, {}));
+        std::vector<State> segments = {empty(pass, point)};
+        for (int x = min; x < min + extent; x++) {
+            if (random() % 3 == 0) {
+                segments.push_back(empty(pass, point));
+            }
+            point[stream.name] = x;
+            segments.back() = merged(pass, segments.back(), element(pass, point));
+        }
+        while (segments.size() > 1) {
+            std::shuffle(segments.begin(), segments.end(), random);
+            const State last = segments.back();
+            segments.pop_back();
+            segments.back() = merged(pass, segments.back(), last);
+        }
+        return segments[0];
+    }
+
+public:
+    EvaluatePlan(const ReductionGraph &graph, const Plan &plan, const Data &data, std::mt19937 &random)
+        : graph(graph), plan(plan), data(data), random(random) {
+    }
+
+    double value(const Output &output, Point point) {
+        for (const Pass &pass : plan.passes) {
+            const State s = walk(pass, point);
+            for (size_t i = 0; i < pass.pivots.size(); i++) {
+                point[pass.pivots[i].name] = s.pivots[i];
+            }
+            for (size_t i = 0; i < pass.moments.size(); i++) {
+                point[pass.moments[i].name] = s.moments[i];
+            }
+            for (const Readout &r : pass.readouts) {
+                const bool elsewhere = std::any_of(r.axes.begin(), r.axes.end(),
+                                                   [&](const std::string &axis) { return !point.count(axis); });
+                if (elsewhere) {
+                    continue;
+                }
+                point[r.name] = value(r.value, point);
+            }
+        }
+        return value(output.value, point);
+    }
+};
+
+}  // namespace strobe::test
+
+#endif

@@ -1,0 +1,236 @@
+// Every plan, evaluated from random segments merged in random order, equals the
+// reductions as the user wrote them.
+#include "Algorithms.h"
+#include "algorithm/ReadAlgorithm.h"
+#include "derivation/DeriveOnline.h"
+
+#include <gtest/gtest.h>
+
+using namespace strobe;
+using namespace strobe::test;
+using Halide::cast;
+using Halide::exp;
+using Halide::log;
+using Halide::max;
+using Halide::select;
+using Halide::sqrt;
+
+namespace {
+
+struct Program {
+    const char *name;
+    int passes;
+    std::function<std::vector<Func>(Inputs &)> algorithm;
+    std::vector<int> values;  // extents of a feature dimension; {} for outputs over (i, h, b)
+};
+
+std::ostream &operator<<(std::ostream &stream, const Program &p) {
+    return stream << p.name;
+}
+
+Expr product(Inputs &in) {
+    return scores(in.q, in.k)(in.j, in.i, in.h, in.b) * in.scale;
+}
+
+Func sum_with_values(Inputs &in, const Expr &weight) {
+    Func w("w");
+    w(in.j, in.i, in.h, in.b) = weight;
+    return weighted_sum(w, in.v, in.q);
+}
+
+/** total(i, h, b) = (op) over j of body. */
+Func total(Inputs &in, const Expr &body, ReduceOp op = ReduceOp::Sum) {
+    RDom r(0, in.keys());
+    Func of("of"), f("total");
+    of(in.j, in.i, in.h, in.b) = body;
+    Expr x = of(r, in.i, in.h, in.b);
+    f(in.i, in.h, in.b) = identity_of(op, x.type());
+    f(in.i, in.h, in.b) = combine(op, f(in.i, in.h, in.b), x);
+    return f;
+}
+
+Expr at(Inputs &in, const Func &f) {
+    return f(in.i, in.h, in.b);
+}
+
+Softmax causal_softmax(Inputs &in) {
+    return softmax(where(causal(in.i, in.j), product(in)), in.keys());
+}
+
+std::vector<Program> programs() {
+    std::vector<Program> all;
+    for (const Variant &v : variants()) {
+        all.push_back({v.name, 1, [v](Inputs &in) { return from_blocks(in, v.score); }, {}});
+    }
+    const auto add = [&](const char *name, int passes, std::function<std::vector<Func>(Inputs &)> f) {
+        all.push_back({name, passes, std::move(f), {}});
+    };
+    add("lengths_of_keys_and_rows", 1, [](Inputs &in) {
+        return from_blocks(in, [](Inputs &i, Expr s) {
+            return where(i.j < i.lengths(i.b), where(i.i < i.lengths(i.b), where(causal(i.i, i.j), s)));
+        });
+    });
+    add("mask_added_as_bias", 1, [](Inputs &in) {
+        return from_blocks(in, [](Inputs &i, Expr s) {
+            return (s + select(causal(i.i, i.j) && i.i != 2, 0.0f, -std::numeric_limits<float>::infinity())) * 2.0f;
+        });
+    });
+    add("sink", 1, [](Inputs &in) {
+        Expr s = where(causal(in.i, in.j) && in.i != 1, product(in));
+        Func m = total(in, s, ReduceOp::Max);
+        Expr top = max(at(in, m), in.slopes(in.h));
+        Func l("l"), out("out"), lse("lse");
+        l(in.i, in.h, in.b) = exp(in.slopes(in.h) - top) + at(in, total(in, exp(s - top)));
+        out(in.d, in.i, in.h, in.b) = sum_with_values(in, exp(s - top) / at(in, l))(in.d, in.i, in.h, in.b);
+        lse(in.i, in.h, in.b) = top + log(at(in, l));
+        return std::vector<Func>{out, lse};
+    });
+    add("sigmoid", 1, [](Inputs &in) {
+        return std::vector<Func>{sum_with_values(
+            in, select(causal(in.i, in.j), 1.0f / (1.0f + exp(-product(in))), 0.0f))};
+    });
+    add("relu_with_normaliser", 1, [](Inputs &in) {
+        Expr w = max(product(in), 0.0f);
+        Func l = total(in, w), out("out");
+        out(in.d, in.i, in.h, in.b) = sum_with_values(in, w)(in.d, in.i, in.h, in.b) / (at(in, l) + 0.5f);
+        return std::vector<Func>{out};
+    });
+    add("two_softmaxes", 1, [](Inputs &in) {
+        Expr t = scores(in.q2, in.k2)(in.j, in.i, in.h, in.b) * in.scale;
+        Softmax a = causal_softmax(in), b = softmax(where(causal(in.i, in.j), t), in.keys());
+        return std::vector<Func>{sum_with_values(in, a.weights(in.j, in.i, in.h, in.b) -
+                                                         in.lambda * b.weights(in.j, in.i, in.h, in.b))};
+    });
+    add("pair_bias", 1, [](Inputs &in) {
+        return from_blocks(in, [](Inputs &i, Expr s) { return s + i.bias(i.j, i.i, i.h, i.b); });
+    });
+    add("two_masks_on_one_score", 1, [](Inputs &in) {
+        Softmax near = softmax(where(sliding_window(in.i, in.j, in.window), product(in)), in.keys());
+        Softmax all = causal_softmax(in);
+        return std::vector<Func>{sum_with_values(in, near.weights(in.j, in.i, in.h, in.b) * 0.25f +
+                                                         all.weights(in.j, in.i, in.h, in.b))};
+    });
+    add("entropy", 2, [](Inputs &in) {
+        Expr p = causal_softmax(in).weights(in.j, in.i, in.h, in.b);
+        return std::vector<Func>{total(in, select(p > 0, -p * log(p), 0.0f))};
+    });
+    add("variance_of_scores", 2, [](Inputs &in) {
+        Func mean("mean");
+        mean(in.i, in.h, in.b) = at(in, total(in, product(in))) / cast<float>(in.keys());
+        Expr u = product(in) - at(in, mean);
+        return std::vector<Func>{total(in, u * u)};
+    });
+    add("standardised_softmax", 3, [](Inputs &in) {
+        Expr mean = at(in, total(in, product(in))) / cast<float>(in.keys());
+        Expr u = product(in) - mean;
+        Expr deviation = sqrt(at(in, total(in, u * u)) / cast<float>(in.keys()));
+        Expr e = exp(u / deviation);
+        Func l = total(in, e);
+        return std::vector<Func>{sum_with_values(in, e / at(in, l))};
+    });
+    add("count_above_mean", 2, [](Inputs &in) {
+        Expr mean = at(in, total(in, product(in))) / cast<float>(in.keys());
+        return std::vector<Func>{total(in, cast<int>(product(in) >= mean))};
+    });
+    add("excess_over_threshold", 2, [](Inputs &in) {
+        Expr threshold = at(in, total(in, product(in), ReduceOp::Max)) * 0.5f;
+        return std::vector<Func>{total(in, max(product(in) - threshold, 0.0f))};
+    });
+    add("largest_probability", 1, [](Inputs &in) {
+        return std::vector<Func>{total(in, causal_softmax(in).weights(in.j, in.i, in.h, in.b), ReduceOp::Max)};
+    });
+    add("largest_and_least_score", 1, [](Inputs &in) {
+        Func both("both");
+        both(in.i, in.h, in.b) = at(in, total(in, product(in), ReduceOp::Max)) - at(in, total(in, product(in), ReduceOp::Min));
+        return std::vector<Func>{both};
+    });
+    add("product_and_any_and_all", 1, [](Inputs &in) {
+        Func both("both");
+        both(in.i, in.h, in.b) = at(in, total(in, 1 + 0.1f * product(in), ReduceOp::Product)) +
+                                 cast<float>(at(in, total(in, product(in) > 0.5f, ReduceOp::Or))) +
+                                 2 * cast<float>(at(in, total(in, product(in) > -0.9f, ReduceOp::And)));
+        return std::vector<Func>{both};
+    });
+    add("count_of_live_keys", 1, [](Inputs &in) {
+        Func n("n"), both("both");
+        both(in.i, in.h, in.b) = at(in, total(in, cast<int>(causal(in.i, in.j)))) + 100 * at(in, total(in, Expr(1))) +
+                                 cast<int>(at(in, total(in, product(in), ReduceOp::Max)));
+        return std::vector<Func>{both};
+    });
+    add("sum_of_squared_probabilities", 1, [](Inputs &in) {
+        Expr p = causal_softmax(in).weights(in.j, in.i, in.h, in.b);
+        return std::vector<Func>{total(in, p * p)};
+    });
+    add("cosine", 1, [](Inputs &in) {
+        RDom r(0, in.q.dim(0).extent());
+        Func qq("qq"), kk("kk");
+        qq(in.i, in.h, in.b) += in.q(r, in.i, in.h, in.b) * in.q(r, in.i, in.h, in.b);
+        kk(in.j, in.h, in.b) += in.k(r, in.j, in.h / 2, in.b) * in.k(r, in.j, in.h / 2, in.b);
+        Expr s = 10.0f * product(in) / sqrt(qq(in.i, in.h, in.b) * kk(in.j, in.h, in.b));
+        return std::vector<Func>{sum_with_values(in, softmax(s, in.keys()).weights(in.j, in.i, in.h, in.b))};
+    });
+    add("backward_of_queries", 1, [](Inputs &in) {
+        Expr p = causal_softmax(in).weights(in.j, in.i, in.h, in.b);
+        Expr dp = scores(in.q2, in.k2)(in.j, in.i, in.h, in.b);
+        return std::vector<Func>{sum_with_values(in, p * (dp - in.slopes(in.h)))};
+    });
+    return all;
+}
+
+class Merges : public testing::TestWithParam<Program> {};
+
+TEST_P(Merges, EqualTheDirectReductions) {
+    Inputs in;
+    const ReductionGraph graph = read_algorithm(GetParam().algorithm(in));
+    const Plan plan = derive_online(graph);
+    EXPECT_EQ(int(plan.passes.size()), GetParam().passes) << plan;
+    for (unsigned seed = 0; seed < 3; seed++) {
+        Data data = in.data(seed, seed == 2 ? 8 : 1);
+        add_outputs(data, graph, in.sizes);
+        std::mt19937 random(seed);
+        EvaluateGraph direct(graph, data);
+        EvaluatePlan online(graph, plan, data, random);
+        for (size_t n = 0; n < graph.outputs.size(); n++) {
+            direct.for_each_point(graph.outputs[n].axes, [&](const Point &point) {
+                const double expected = direct.value(graph.outputs[n].value, point);
+                const double got = online.value(plan.outputs[n], point);
+                std::ostringstream where;
+                for (const auto &[axis, x] : point) {
+                    where << axis << "=" << x << " ";
+                }
+                if (std::isfinite(expected)) {
+                    ASSERT_NEAR(got, expected, 1e-9 * std::max(1.0, std::abs(expected)))
+                        << "seed " << seed << ", " << graph.outputs[n].name << " at " << where.str() << "\n"
+                        << plan;
+                } else {
+                    ASSERT_EQ(got, expected) << "seed " << seed << ", " << graph.outputs[n].name << " at "
+                                             << where.str() << "\n"
+                                             << plan;
+                }
+            });
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Programs, Merges, testing::ValuesIn(programs()),
+                         [](const auto &info) { return std::string(info.param.name); });
+
+/** Rows without a key: 0 and -inf, also where the user's own formula gives NaN. */
+TEST(EmptyRows, AreZeroAndMinusInfinity) {
+    for (const bool blocks : {true, false}) {
+        Inputs in;
+        const ScoreOf score = [](Inputs &i, Expr s) { return where(causal(i.i, i.j) && i.i != 3, s); };
+        const ReductionGraph graph = read_algorithm(blocks ? from_blocks(in, score) : bare(in, score));
+        const Plan plan = derive_online(graph);
+        Data data = in.data();
+        add_outputs(data, graph, in.sizes);
+        std::mt19937 random(1);
+        EvaluatePlan online(graph, plan, data, random);
+        Point point = {{"i", 3}, {"h", 1}, {"b", 0}};
+        EXPECT_EQ(online.value(plan.outputs[1], point), -INFINITY) << plan;
+        point["d"] = 1;
+        EXPECT_EQ(online.value(plan.outputs[0], point), 0) << plan;
+    }
+}
+
+}  // namespace
