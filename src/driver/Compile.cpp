@@ -2,11 +2,11 @@
 
 #include "Reference.h"
 #include "algorithm/ReadAlgorithm.h"
+#include "autoscheduler/Search.h"
 #include "derivation/DeriveOnline.h"
 #include "lower/Lower.h"
 #include "lower/ReplaceNest.h"
 #include "lower/cpu/LowerCpu.h"
-#include "schedule/CheckSchedule.h"
 #include "schedule/PrintSchedule.h"
 #include "support/Error.h"
 #include "support/Log.h"
@@ -37,14 +37,6 @@ public:
         strobe_debug(1) << "stage: " << name << " " << time.count() << " ms\n";
     }
 };
-
-/** Halide lets its code generator assume that no infinity occurs unless the module
- * asks for strict arithmetic somewhere. Masked scores are -inf, so ours must: the
- * estimates of a Func are looked at for such a request, and change nothing else. */
-void require_strict_float(Function f) {
-    const Expr request = Call::make(Bool(), Call::strict_lt, {0.0f, 1.0f}, Call::PureIntrinsic);
-    f.schedule().estimates().push_back({f.args().front(), select(request, 0, 0), Expr(), Expr(), Expr()});
-}
 
 void refuse_other_targets(const Target &target) {
     if (target.has_feature(Target::CUDA)) {
@@ -86,8 +78,9 @@ Compilation compile(const std::vector<Func> &outputs, const Target &target, cons
     {
         Stage stage("schedule");
         const Capability capability = capability_of(target);
-        c.choices = check_schedule(schedule, c.graph, c.plan, capability);
-        c.schedule = schedule_of(c.choices, c.graph, c.plan, workload_of(c.graph, c.plan), capability);
+        const ScheduleChoice chosen = strobe::autoschedule(c.graph, c.plan, capability, Shape(), schedule);
+        c.choices = chosen.choices;
+        c.schedule = chosen.schedule;
     }
     {
         Stage stage("build tiles");
@@ -106,7 +99,6 @@ void autoschedule(Pipeline pipeline, const Target &target, const Schedule &sched
         nest = run_lower_passes(cpu_passes(), lower_cpu(c.program, c.choices, target));
     }
     compute_reductions_at_root(pipeline.outputs());
-    require_strict_float(pipeline.outputs().front().function());
     install_nest(pipeline, nest);
 }
 

@@ -29,6 +29,14 @@ Stmt bind_output(const Function &output, Stmt s) {
     return s;
 }
 
+/** Halide lets its code generator assume that no infinity occurs unless the module
+ * asks for strict arithmetic somewhere. Masked scores are -inf, so ours must: the
+ * estimates of a Func are looked at for such a request, and change nothing else. */
+void require_strict_float(Function f) {
+    const Expr request = Call::make(Bool(), Call::strict_lt, {0.0f, 1.0f}, Call::PureIntrinsic);
+    f.schedule().estimates().push_back({f.args().empty() ? "" : f.args().front(), select(request, 0, 0), Expr(), Expr(), Expr()});
+}
+
 class ReplaceNest : public IRMutator {
     using IRMutator::visit;
     const Stmt nest;
@@ -80,6 +88,7 @@ void install_nest(Pipeline pipeline, const Stmt &nest) {
     for (const Func &f : pipeline.outputs()) {
         s = bind_output(f.function(), s);
     }
+    require_strict_float(pipeline.outputs().front().function());
     pipeline.clear_custom_lowering_passes();
     pipeline.add_custom_lowering_pass(new Install(s));
 }

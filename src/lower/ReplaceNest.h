@@ -17,8 +17,9 @@ namespace strobe {
 Halide::Internal::Stmt replace_nest(const Halide::Internal::Stmt &s, const Halide::Internal::Stmt &nest);
 
 /** Makes \p pipeline compile to \p nest wherever it is compiled from now on. The
- * output buffers' names in \p nest are those of the pipeline's outputs. Replaces the
- * effect of an earlier call. */
+ * output buffers' names in \p nest are those of the pipeline's outputs. Its Funcs
+ * must be scheduled so that Halide can lower them (all reductions at root will do).
+ * Replaces the effect of an earlier call. */
 void install_nest(Halide::Pipeline pipeline, const Halide::Internal::Stmt &nest);
 
 }  // namespace strobe
