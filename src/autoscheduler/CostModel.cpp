@@ -56,9 +56,12 @@ double stream_bytes(const Workload &work, const Choices &c) {
     return bytes;
 }
 
-const char *bound_of(const TileCost &t) {
+const char *bound_of(const TileCost &t, bool gpu) {
     const double most = std::max({t.tensor, t.special, t.issue, t.copies});
-    return most == t.tensor ? "tensor" : most == t.special ? "special functions" : most == t.issue ? "issue" : "copies";
+    return most == t.tensor    ? (gpu ? "tensor" : "multiply-adds")
+           : most == t.special ? "special functions"
+           : most == t.issue   ? "issue"
+                               : "copies";
 }
 
 }  // namespace
@@ -193,7 +196,7 @@ Estimate CostModel::estimate(const Choices &c) const {
                                             : cpu_tile(i, c, e.visits[i].partial));
         if (e.passes[i].total * e.visits[i].mean > longest) {
             longest = e.passes[i].total * e.visits[i].mean;
-            e.bound = bound_of(e.passes[i]);
+            e.bound = bound_of(e.passes[i], machine.is_gpu());
         }
     }
     add_launch(e, c);

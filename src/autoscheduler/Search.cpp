@@ -33,17 +33,17 @@ bool simpler(const Choices &a, const Choices &b) {
 }
 
 void reject(std::vector<Rejection> &rejected, const Refusal &refusal, const Choices &c, const Roles &roles) {
-    // Reasons differ in their numbers; what they are about is their first directive.
+    // Reasons differ in their numbers, but not in what they are about.
     const std::string kind = refusal.directives[0];
     for (Rejection &r : rejected) {
-        if (r.reason.compare(0, kind.size() + 2, kind + ": ") == 0) {
+        if (r.kind == kind) {
             r.count++;
             return;
         }
     }
     Schedule tiles;
     tiles.tile(roles.query, c.query_tile).stream(roles.stream, c.stream_tile);
-    rejected.push_back({kind + ": " + refusal.reason,
+    rejected.push_back({kind, refusal.reason,
                         to_string(tiles.directives[0]) + " " + to_string(tiles.directives[1]) + ", " +
                             std::to_string(c.stages) + " stages",
                         1});

@@ -17,6 +17,7 @@ struct Candidate {
 
 /** Candidates that were not legal, grouped by what forbade them. */
 struct Rejection {
+    std::string kind;     // the directive that would have to change
     std::string reason;   // of the first of them
     std::string example;  // its tiles: "tile(i, 192) stream(j, 144)"
     int count = 0;

@@ -148,7 +148,25 @@ class Counter {
     const bool skip_dead;
     std::map<std::string, int64_t> variables;
 
-    static constexpr int samples = 24;
+    /** Tiles to evaluate and how many each stands for: all of a short range, else both ends, where masks
+     * have their edges, and evenly spaced ones between. */
+    static std::vector<std::pair<int64_t, double>> samples_of(int64_t from, int64_t to) {
+        constexpr int64_t ends = 4, between = 16;
+        std::vector<std::pair<int64_t, double>> samples;
+        const int64_t inner = to - from - 2 * ends;
+        for (int64_t t = from; t < to && (inner <= between || t < from + ends); t++) {
+            samples.push_back({t, 1});
+        }
+        if (inner > between) {
+            for (int64_t n = 0; n < between; n++) {
+                samples.push_back({from + ends + inner * n / between, (double)inner / between});
+            }
+            for (int64_t t = to - ends; t < to; t++) {
+                samples.push_back({t, 1});
+            }
+        }
+        return samples;
+    }
 
     Value at(const Expr &e) const {
         return e.defined() ? evaluate(e, variables) : std::nullopt;
@@ -177,14 +195,10 @@ public:
             from = std::clamp<int64_t>(begin ? div_imp(*begin, (int64_t)stream_tile) : 0, 0, tiles);
             to = std::clamp<int64_t>(end ? div_imp(*end + stream_tile - 1, (int64_t)stream_tile) : tiles, from, tiles);
         }
-        // Evenly spaced samples stand for the rest; short ranges are counted whole.
-        const int64_t count = std::min<int64_t>(samples, to - from);
         double live = 0;
-        for (int64_t n = 0; n < count; n++) {
-            const int64_t tile = from + (to - from) * n / count;
+        for (const auto &[tile, weight] : samples_of(from, to)) {
             variables[roles.stream + ".lo"] = tile * stream_tile;
             variables[roles.stream + ".hi"] = std::min(columns, (tile + 1) * stream_tile) - 1;
-            const double weight = (double)(to - from) / count;
             const Value dead = at(mask.dead), full = at(mask.full);
             unknown |= (mask.dead.defined() && !dead) || (mask.full.defined() && !full);
             if (skip_dead && dead && *dead) {

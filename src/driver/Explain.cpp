@@ -1,0 +1,227 @@
+#include "Explain.h"
+
+#include "derivation/Expressions.h"
+#include "schedule/PrintSchedule.h"
+#include "schedule/ResolveNames.h"
+#include "support/NearestName.h"
+
+#include <algorithm>
+#include <iomanip>
+
+namespace strobe {
+
+namespace {
+
+/** Fixed point, trailing zeros removed: 3.0 -> 3, 0.25 -> 0.25. */
+std::string number(double x, int digits = 1) {
+    std::ostringstream text;
+    text << std::fixed << std::setprecision(digits) << x;
+    std::string s = text.str();
+    while (s.find('.') != std::string::npos && (s.back() == '0' || s.back() == '.')) {
+        const bool point = s.back() == '.';
+        s.pop_back();
+        if (point) {
+            break;
+        }
+    }
+    return s;
+}
+
+std::string time_text(double milliseconds) {
+    return milliseconds < 1 ? number(milliseconds * 1e3, 0) + " us" : number(milliseconds, 2) + " ms";
+}
+
+std::string kib(int64_t bytes) {
+    return number(bytes / 1024.0) + " KiB";
+}
+
+class Explainer {
+    const ReductionGraph &graph;
+    const Plan &plan;
+    const Capability &machine;
+    const ScheduleChoice &choice;
+    std::ostringstream text;
+
+    /** "mask:                " and the rest. */
+    std::ostream &line(const std::string &label) {
+        return text << std::left << std::setw(21) << (label.empty() ? "" : label + ":");
+    }
+
+    /** "  online             " and the rest. */
+    std::ostream &item(const std::string &label) {
+        return text << "  " << std::left << std::setw(19) << label;
+    }
+
+    bool is_streamed(const Reduction &r) const {
+        return std::count(r.over.begin(), r.over.end(), plan.roles.stream) > 0;
+    }
+
+    std::string signature(const Reduction &r, const Workload &work) const {
+        std::string s = base_name(r.name) + " (" + name_of(r.op);
+        const Contraction *k = work.find(r.name);
+        if (k && k->func == r.name && !k->scores) {
+            for (const Operand &o : k->operands) {
+                s += ", contraction with " + base_name(o.input);
+            }
+        }
+        return s + ")";
+    }
+
+    void facts_of(const std::string &subject) {
+        for (const Fact &f : plan.facts) {
+            if (f.subject == subject && f.rule != "mask") {
+                item(base_name(subject)) << f.rule << ": " << f.text << "\n";
+            }
+        }
+    }
+
+    void reductions() {
+        const Workload work = workload_of(graph, plan, choice.shape.sizes);
+        std::vector<std::string> chain;
+        for (const Reduction &r : graph.reductions) {
+            if (is_streamed(r)) {
+                chain.push_back(signature(r, work));
+            }
+        }
+        std::string joined;
+        for (const std::string &c : chain) {
+            joined += (joined.empty() ? "" : " -> ") + c;
+        }
+        line("reductions over " + base_name(plan.roles.stream)) << joined << "\n";
+        std::vector<std::string> told;
+        for (const Fact &f : plan.facts) {
+            if (f.rule != "mask" && !std::count(told.begin(), told.end(), f.subject)) {
+                told.push_back(f.subject);
+                facts_of(f.subject);
+            }
+        }
+        item("passes") << plan.passes.size() << (plan.passes.size() == 1 ? " walk over " : " walks over ")
+                       << base_name(plan.roles.stream) << "\n";
+    }
+
+    void mask(const Pass &pass, const TileVisits &visits) {
+        if (!pass.mask.guard.defined()) {
+            line("mask") << "none: every tile is full but the last of a length that the tile does not divide\n";
+            return;
+        }
+        const MaskVerdict &m = pass.mask;
+        line("mask") << text_of(m.guard) << "\n";
+        item(base_name(plan.roles.stream) + " visited");
+        if (m.begin.defined() || m.end.defined()) {
+            text << "from " << (m.begin.defined() ? text_of(m.begin) : "its start") << " to before "
+                 << (m.end.defined() ? text_of(m.end) : "its end") << (m.contiguous ? "" : ", less dead tiles");
+        } else {
+            text << "all but dead tiles";
+        }
+        text << "\n";
+        for (const Summary &s : m.summaries) {
+            item("summary") << s.name.substr(1) << ": least and greatest " << text_of(s.load) << " of each tile of "
+                            << s.axis << ", found on the device\n";
+        }
+        if (!m.contiguous && m.dead.defined()) {
+            item("dead if") << text_of(m.dead) << "\n";
+        }
+        if (m.full.defined()) {
+            item("full if") << text_of(m.full) << "\n";
+        }
+        if (visits.data_dependent) {
+            item("tiles") << "up to " << number(visits.mean) << " of " << visits.tiles << " tiles of "
+                          << choice.choices.stream_tile << " a block: the verdict is taken at run time\n";
+            return;
+        }
+        item("tiles") << number(visits.mean) << " of " << visits.tiles << " tiles of " << choice.choices.stream_tile
+                      << " a block, " << number(visits.mean * visits.partial)
+                      << " partial: they carry the mask's code, the others do not\n";
+    }
+
+    void schedule() {
+        line("schedule") << (choice.given ? "by hand, completed: " : "automatic: ") << choice.within(0.03) << " of "
+                         << choice.ranked.size() << " legal candidates predicted within 3 %\n";
+        for (const Directive &d : choice.schedule.directives) {
+            text << "  " << d << "\n";
+        }
+    }
+
+    void clocks() {
+        for (size_t i = 0; i < choice.estimate.passes.size(); i++) {
+            const TileCost &t = choice.estimate.passes[i];
+            item(choice.estimate.passes.size() > 1 ? "clocks, pass " + std::to_string(i + 1) : "clocks")
+                << (machine.is_gpu() ? "tensor " : "multiply-adds ") << number(t.tensor, 0) << " | special functions "
+                << number(t.special, 0) << " | issue " << number(t.issue, 0) << " | copies " << number(t.copies, 0);
+            if (t.partial_issue > 0) {
+                text << " | mask " << number(t.partial_issue, 0) << " if partial";
+            }
+            text << " -> " << number(t.total, 0) << " a tile\n";
+        }
+        item("bound by") << choice.estimate.bound << "; " << number(100 * choice.estimate.balance, 0)
+                         << " % of the time all " << (machine.is_gpu() ? "multiprocessors" : "cores") << " work\n";
+    }
+
+    void resources() {
+        const Footprint &f = choice.estimate.footprint;
+        if (!machine.is_gpu()) {
+            item("caches") << kib(f.shared_bytes) << " a block, of " << kib(machine.l2_bytes) << " (L2)\n";
+            return;
+        }
+        item("registers") << f.registers << " of " << choice.choices.consumer_registers << ": "
+                          << sum_text(f.register_terms) << "\n";
+        item("shared memory") << kib(f.shared_bytes) << " of " << kib(machine.shared_bytes_per_block) << ", "
+                              << f.blocks_per_multiprocessor
+                              << (f.blocks_per_multiprocessor == 1 ? " block" : " blocks") << " a multiprocessor\n";
+    }
+
+    std::string tiles_of(const Choices &c) const {
+        std::string s = std::to_string(c.query_tile) + " x " + std::to_string(c.stream_tile);
+        if (machine.is_gpu()) {
+            s += ", " + std::to_string(c.stages) + " stages" + (c.pingpong ? ", pingpong" : "");
+        }
+        return s;
+    }
+
+    /** The fastest candidates whose tiles differ from the chosen ones. */
+    void alternatives() {
+        std::vector<std::pair<int, int>> shown = {{choice.choices.query_tile, choice.choices.stream_tile}};
+        for (const Candidate &c : choice.ranked) {
+            const std::pair<int, int> tiles = {c.choices.query_tile, c.choices.stream_tile};
+            if (shown.size() > 3 || std::count(shown.begin(), shown.end(), tiles)) {
+                continue;
+            }
+            shown.push_back(tiles);
+            const double slower = 100 * (c.estimate.milliseconds / choice.estimate.milliseconds - 1);
+            item("instead") << tiles_of(c.choices) << ": " << (slower < 0 ? "" : "+") << number(slower)
+                            << " %, bound by " << c.estimate.bound << "\n";
+        }
+        for (const Rejection &r : choice.rejected) {
+            item("rejected") << r.count << (r.count == 1 ? " candidate, " : " candidates, as ") << r.example << ": "
+                             << r.reason << "\n";
+        }
+    }
+
+public:
+    Explainer(const ReductionGraph &graph, const Plan &plan, const Capability &machine, const ScheduleChoice &choice)
+        : graph(graph), plan(plan), machine(machine), choice(choice) {
+    }
+
+    std::string explain() {
+        reductions();
+        for (size_t i = 0; i < plan.passes.size(); i++) {
+            mask(plan.passes[i], choice.estimate.visits[i]);
+        }
+        schedule();
+        clocks();
+        resources();
+        alternatives();
+        line("predicted") << time_text(choice.estimate.milliseconds) << (machine.is_gpu() ? " on " : " on one core, ")
+                          << machine.text << ", for " << to_string(choice.shape) << "\n";
+        return text.str();
+    }
+};
+
+}  // namespace
+
+std::string explain(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
+                    const ScheduleChoice &choice) {
+    return Explainer(graph, plan, capability, choice).explain();
+}
+
+}  // namespace strobe
