@@ -42,14 +42,16 @@ Expr horner(const Expr &x, std::initializer_list<float> from_highest) {
  * error is 4e-9 there (minimax), times 2^(k - 1) made in the exponent's bits, so
  * that results up to the largest float come out. No clamp is needed in front:
  * where x is out of range the outer selects ignore what the bits hold, and a NaN
- * passes through. The product k ln 2 is fused with its subtraction; the error of
- * the constant itself is k * 2e-9, below half an ulp where e^x > 1e-9. */
-Expr exp_float(const Expr &argument) {
-    return let(argument, "x", [](const Expr &x) {
+ * passes through. Where the product k ln 2 is fused with its subtraction, one
+ * constant will do: its error is k * 2e-9, below half an ulp where e^x > 1e-9.
+ * Else the product with its leading bits is exact, and the rest follows. */
+Expr exp_float(const Expr &argument, bool fused) {
+    return let(argument, "x", [=](const Expr &x) {
         const float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
         Expr shifted = strict_float(x * 1.44269504088896341f + shifter);
         return let(shifted, "t", [&](const Expr &t) {
-            Expr r = x - strict_float(t - shifter) * 0.693147180559945309f;
+            // Strict as well, or LLVM distributes the product over the difference and loses k.
+            Expr r = x - strict_float((t - shifter) * 0.693147180559945309f);
             return let(r, "r", [&](const Expr &r) {
                 Expr twice = horner(r, {2.7629e-3f, 1.67375e-2f, 8.333678e-2f, 3.333304e-1f, 0.99999986f, 2.0f, 2.0f});
                 Expr power = float_of((bits_of(t) - Expr(uint32_t(0x4b400000 - 126))) << 23);
@@ -61,8 +63,8 @@ Expr exp_float(const Expr &argument) {
 }
 
 /** An odd polynomial near 0, 1 - 2 / (e^2|x| + 1) beyond 0.625. */
-Expr tanh_float(const Expr &argument) {
-    return let(argument, "x", [](const Expr &x) {
+Expr tanh_float(const Expr &argument, bool fused) {
+    return let(argument, "x", [=](const Expr &x) {
         Expr z = x * x;
         Expr near = let(z, "z", [&](const Expr &z) {
             return x + x * z * horner(z, {-5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f});
@@ -70,7 +72,7 @@ Expr tanh_float(const Expr &argument) {
         Expr bits = bits_of(x);
         Expr size = float_of(bits & Expr(uint32_t(0x7fffffff)));
         return let(size, "a", [&](const Expr &a) {
-            Expr far = 1.0f - 2.0f / (exp_float(select(strict_float(a > 20.0f), make_const(a.type(), 20.0f), a) * 2.0f) + 1.0f);
+            Expr far = 1.0f - 2.0f / (exp_float(select(strict_float(a > 20.0f), make_const(a.type(), 20.0f), a) * 2.0f, fused) + 1.0f);
             Expr signed_far = float_of(bits_of(far) | (bits & Expr(uint32_t(0x80000000))));
             return select(strict_float(a < 0.625f), near, signed_far);
         });
@@ -79,24 +81,29 @@ Expr tanh_float(const Expr &argument) {
 
 class ExpandCalls : public IRMutator {
     using IRMutator::visit;
+    const bool fused;
 
     Expr visit(const Call *op) override {
         if (op->type.element_of() == Float(32) && op->args.size() == 1) {
             if (op->name == "exp_f32") {
-                return exp_float(mutate(op->args[0]));
+                return exp_float(mutate(op->args[0]), fused);
             }
             if (op->name == "tanh_f32") {
-                return tanh_float(mutate(op->args[0]));
+                return tanh_float(mutate(op->args[0]), fused);
             }
         }
         return IRMutator::visit(op);
+    }
+
+public:
+    explicit ExpandCalls(bool f) : fused(f) {
     }
 };
 
 }  // namespace
 
-Expr vector_math(const Expr &e) {
-    return ExpandCalls().mutate(strictify_float(e));
+Expr vector_math(const Expr &e, bool fused) {
+    return ExpandCalls(fused).mutate(strictify_float(e));
 }
 
 }  // namespace strobe::cpu
