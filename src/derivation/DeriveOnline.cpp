@@ -107,11 +107,22 @@ void Deriver::place_output(const Output &o) {
     }
     Output output = o;
     Separator separator(known);
-    if (separator.streams(o.value)) {
-        strobe_user_error() << "Output " << o.name << " has an element for each point of the stream, "
-                            << draft.plan.roles.stream << ": " << text_of(o.value) << ".";
+    for (const std::string &name : references(graph, o.value)) {
+        const std::vector<std::string> &axes = graph.reduction(name).axes;
+        for (const std::string &feature : draft.plan.roles.features) {
+            if (contains(draft.plan.inner, name) && contains(axes, feature)) {
+                strobe_user_error() << "Output " << o.name << " has an element of " << name << ", a score for each " << feature
+                                    << " and row: storing scores is what streaming avoids. Reduce them over "
+                                    << draft.plan.roles.stream << " in the same algorithm instead.";
+            }
+        }
     }
-    output.value = separator.value(o.value);
+    try {
+        output.value = separator.value(o.value);
+    } catch (const Blocked &blocked) {
+        strobe_user_error() << "Output " << o.name << ": " << text_of(blocked.expr) << " cannot be computed after the stream: "
+                            << blocked.reason << ".";
+    }
     draft.plan.outputs.push_back(output);
 }
 

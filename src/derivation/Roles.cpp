@@ -39,8 +39,8 @@ class RoleFinder {
         bool load;
     };
 
-    Names top_level() const;
     int chain_length(const std::string &axis) const;
+    bool follows_stream(const Reduction &r) const;
     void find_stream();
     std::vector<std::string> axes_in(const Expr &e) const;
     std::vector<Operand> operands_of(const Reduction &r) const;
@@ -64,22 +64,6 @@ public:
     }
 };
 
-/** Reductions that are not evaluated per point of another's reduced axis. */
-Names RoleFinder::top_level() const {
-    Names reduced, result;
-    for (const Reduction &r : graph.reductions) {
-        reduced.insert(r.over.begin(), r.over.end());
-    }
-    for (const Reduction &r : graph.reductions) {
-        const bool nested =
-            std::any_of(r.axes.begin(), r.axes.end(), [&](const std::string &a) { return reduced.count(a) > 0; });
-        if (!nested) {
-            result.insert(r.name);
-        }
-    }
-    return result;
-}
-
 /** How many reductions over \p axis build on each other. */
 int RoleFinder::chain_length(const std::string &axis) const {
     std::map<std::string, int> length;
@@ -95,48 +79,62 @@ int RoleFinder::chain_length(const std::string &axis) const {
     return longest;
 }
 
+/** Its value depends on reductions over the stream. */
+bool RoleFinder::follows_stream(const Reduction &r) const {
+    const Names names = references(graph, r.body);
+    return std::any_of(names.begin(), names.end(), [&](const std::string &name) {
+        const Reduction &used = graph.reduction(name);
+        return contains(used.over, roles.stream) || follows_stream(used);
+    });
+}
+
 void RoleFinder::find_stream() {
     if (graph.reductions.empty()) {
         strobe_user_error() << "Output " << (graph.outputs.empty() ? "" : graph.outputs[0].name)
                             << " reduces nothing: it has no stream to walk, and needs none of this. "
                             << "Schedule it as an ordinary Halide Func.";
     }
-    const Names top = top_level();
-    std::map<std::string, std::pair<int, int>> score;  // chain length; reductions with the axis free
-    for (const Reduction &r : graph.reductions) {
-        if (!top.count(r.name)) {
+    // The longest chain of reductions that build on each other; then the axis along
+    // which others are evaluated; then the one walked most often; then a length that
+    // is not fixed, as those of features are.
+    using Score = std::tuple<int, bool, int, bool>;
+    Score best{-1, false, 0, false};
+    std::vector<std::string> candidates;
+    for (const Axis &axis : graph.axes) {
+        int walks = 0;
+        bool streamed = false;
+        for (const Reduction &r : graph.reductions) {
+            walks += contains(r.over, axis.name);
+            streamed = streamed || contains(r.axes, axis.name);
+        }
+        if (walks == 0) {
             continue;
         }
-        for (const std::string &axis : r.over) {
-            const auto streamed = std::count_if(graph.reductions.begin(), graph.reductions.end(),
-                                                [&](const Reduction &o) { return contains(o.axes, axis); });
-            score[axis] = {chain_length(axis), int(streamed)};
-        }
-    }
-    std::pair<int, int> best{-1, -1};
-    std::vector<std::string> candidates;
-    for (const auto &[axis, s] : score) {
-        if (s > best) {
-            best = s;
+        const Score score{chain_length(axis.name), streamed, walks, !is_const(axis.extent)};
+        if (score > best) {
+            best = score;
             candidates.clear();
         }
-        if (s == best) {
-            candidates.push_back(axis);
+        if (score == best) {
+            candidates.push_back(axis.name);
         }
     }
     if (candidates.size() != 1) {
         std::string names;
         for (const Reduction &r : graph.reductions) {
-            if (top.count(r.name)) {
-                names += (names.empty() ? "" : "; ") + r.name + " over " + list(r.over);
-            }
+            names += (names.empty() ? "" : "; ") + r.name + " over " + list(r.over);
         }
-        strobe_user_error() << "The outputs' reductions walk several axes and none of them can be chosen to be streamed: "
-                            << names << ". Walk the same RDom (or equal bounds) in all of them, "
-                            << "and reduce one axis in each Func.";
+        strobe_user_error() << "The outputs' reductions walk several axes and none of them stands out as the one to be "
+                            << "streamed: " << names << ". Walk the same RDom (or equal bounds) in all of them.";
     }
     roles.stream = candidates[0];
     for (const Reduction &r : graph.reductions) {
+        if (!contains(r.over, roles.stream) && !contains(r.axes, roles.stream) && follows_stream(r)) {
+            strobe_user_error() << "Func " << r.name << " reduces " << list(r.over) << " after the stream: its body needs "
+                                << "the finished reductions over " << roles.stream
+                                << ". Only pointwise work may follow them; compute " << r.name
+                                << " in an algorithm of its own, from the stored output.";
+        }
         if (contains(r.over, roles.stream) && r.over.size() > 1) {
             strobe_user_error() << "Func " << r.name << " reduces " << list(r.over) << " at once; only the stream, "
                                 << roles.stream << ", can be walked tile by tile. Reduce the other axes in a Func "

@@ -17,13 +17,14 @@ struct Roles {
     std::vector<std::string> inner;     // contracted inside a tile (the head dimension of query and key)
 };
 
-/** The top-level reductions are those no other reduction's axis indexes; the
- * stream is the axis they reduce. A reduction with the stream among its free
- * axes is evaluated inside a tile. Among the outputs' axes: one that occurs in
- * an input load together with the stream, where that load is an operand of a
- * contraction, is a batch axis; one on which the streamed scores depend but such
- * loads do not is the query axis; the rest are features.
- * Throws UserError naming the Func when there is no single stream. */
+/** The stream is the reduced axis with the longest chain of reductions that build
+ * on each other and along which others (scores) are evaluated. A reduction with the
+ * stream among its free axes is evaluated inside a tile. Of the outputs' axes, the
+ * query axis is the one on which streamed scores depend and the fewest operands
+ * that are loaded along the stream; other axes of scores are batch axes; axes that
+ * only such operands have are features.
+ * Throws UserError naming the Func when there is no single stream, no row axis, an
+ * output without rows, or a reduction behind the stream. */
 Roles find_roles(const ReductionGraph &graph);
 
 }  // namespace strobe

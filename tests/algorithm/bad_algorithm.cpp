@@ -1,0 +1,130 @@
+// Funcs outside the model: the class of the error, the Func's name and the reason.
+#include "algorithm/ReadAlgorithm.h"
+#include "support/Error.h"
+
+#include <gtest/gtest.h>
+
+using namespace strobe;
+using Halide::Expr;
+using Halide::Func;
+using Halide::ImageParam;
+using Halide::RDom;
+using Halide::Tuple;
+using Halide::Var;
+
+namespace {
+
+struct BadAlgorithm : testing::Test {
+    ImageParam in{Halide::Float(32), 2, "in"};
+    Var x{"x"}, y{"y"};
+    RDom r{0, 16, "r"};
+    Func f{"culprit"}, out{"out"};
+
+    /** read_algorithm throws a UserError whose text has all of these. */
+    void expect_refused(const std::vector<Func> &outputs, const std::vector<std::string> &parts) {
+        try {
+            const ReductionGraph graph = read_algorithm(outputs);
+            FAIL() << "accepted:\n" << graph;
+        } catch (const UserError &e) {
+            for (const std::string &part : parts) {
+                EXPECT_NE(std::string(e.what()).find(part), std::string::npos)
+                    << "expected \"" << part << "\" in: " << e.what();
+            }
+        }
+    }
+};
+
+TEST_F(BadAlgorithm, NoOutputs) {
+    expect_refused({}, {"at least one output"});
+}
+
+TEST_F(BadAlgorithm, UndefinedOutput) {
+    expect_refused({f}, {"culprit", "no definition"});
+}
+
+TEST_F(BadAlgorithm, ExternStage) {
+    f.define_extern("somewhere", {}, Halide::Float(32), {x});
+    out(x) = f(x) + 1;
+    expect_refused({out}, {"culprit", "extern stage", "pass it as an input"});
+}
+
+TEST_F(BadAlgorithm, TwoUpdates) {
+    f(x) = 0.0f;
+    f(x) += in(x, r);
+    f(x) *= 2.0f;
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "2 update definitions", "one Func for each"});
+}
+
+TEST_F(BadAlgorithm, UpdateThatIsNoReduction) {
+    f(x) = 0.0f;
+    f(x) = f(x) * 0.5f + in(x, r);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction", "+, *, max, min"});
+}
+
+TEST_F(BadAlgorithm, UpdateThatForgetsItself) {
+    f(x) = 0.0f;
+    f(x) = in(x, r);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction"});
+}
+
+TEST_F(BadAlgorithm, BodyThatUsesTheFunc) {
+    f(x) = 0.0f;
+    f(x) = f(x) + in(x, r) * f(x);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction"});
+}
+
+TEST_F(BadAlgorithm, ConditionThatUsesTheFunc) {
+    f(x) = 0.0f;
+    f(x) = Halide::select(f(x) < 3.0f, f(x) + in(x, r), f(x));
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction"});
+}
+
+TEST_F(BadAlgorithm, ArgMax) {
+    f(x) = Tuple(-1e30f, 0);
+    Expr larger = in(x, r) > f(x)[0];
+    f(x) = Tuple(Halide::max(f(x)[0], in(x, r)), Halide::select(larger, Expr(r), f(x)[1]));
+    out(x) = f(x)[1];
+    expect_refused({out}, {"culprit", "argmax"});
+}
+
+TEST_F(BadAlgorithm, ScanAlongItself) {
+    f(x, y) = 0.0f;
+    f(x, r) = f(x, r - 1) + in(x, r);
+    out(x) = f(x, 15);
+    expect_refused({out}, {"culprit", "dimension 1", "scatters"});
+}
+
+TEST_F(BadAlgorithm, Histogram) {
+    f(x) = 0;
+    f(Halide::clamp(Halide::cast<int>(in(r, 0)), 0, 9)) += 1;
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "scatters"});
+}
+
+TEST_F(BadAlgorithm, UpdateAtAConstant) {
+    f(x, y) = 0.0f;
+    f(x, 3) += in(x, r);
+    out(x, y) = f(x, y);
+    expect_refused({out}, {"culprit", "writes at 3", "dimension 1"});
+}
+
+TEST_F(BadAlgorithm, UpdateWithoutADomain) {
+    f(x) = 0.0f;
+    f(x) += in(x, 0);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "walks no RDom"});
+}
+
+TEST_F(BadAlgorithm, UndefinedStart) {
+    f(x) = Halide::undef<float>();
+    f(x) += in(x, r);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "undef"});
+}
+
+}  // namespace

@@ -1,0 +1,88 @@
+// Algorithms that can be read but not streamed: the class of the error, the name and the reason.
+#include "Algorithms.h"
+#include "algorithm/ReadAlgorithm.h"
+#include "derivation/DeriveOnline.h"
+#include "support/Error.h"
+
+#include <gtest/gtest.h>
+
+using namespace strobe;
+using namespace strobe::test;
+
+namespace {
+
+struct BadDerivation : testing::Test {
+    Inputs in;
+    Func f{"culprit"}, out{"out"};
+
+    Expr score() {
+        return scores(in.q, in.k)(in.j, in.i, in.h, in.b);
+    }
+
+    void expect_refused(const std::vector<Func> &outputs, const std::vector<std::string> &parts) {
+        try {
+            const Plan plan = derive_online(read_algorithm(outputs));
+            FAIL() << "accepted:\n" << plan;
+        } catch (const UserError &e) {
+            for (const std::string &part : parts) {
+                EXPECT_NE(std::string(e.what()).find(part), std::string::npos)
+                    << "expected \"" << part << "\" in: " << e.what();
+            }
+        }
+    }
+};
+
+TEST_F(BadDerivation, NothingToReduce) {
+    f(in.d, in.i, in.h, in.b) = in.q(in.d, in.i, in.h, in.b) * 2;
+    expect_refused({f}, {"culprit", "reduces nothing", "ordinary Halide Func"});
+}
+
+TEST_F(BadDerivation, TwoStreams) {
+    RDom r(0, in.keys()), s(0, in.q.dim(1).extent());
+    Func a("a"), b("b");
+    a(in.h, in.b) += in.k(0, r, in.h, in.b);
+    b(in.h, in.b) += in.q(0, s, in.h, in.b);
+    out(in.h, in.b) = a(in.h, in.b) + b(in.h, in.b);
+    expect_refused({out}, {"several axes", "a over", "b over"});
+}
+
+TEST_F(BadDerivation, TwoAxesAtOnce) {
+    RDom r(0, in.keys(), 0, in.k.dim(0).extent());
+    f(in.i, in.h, in.b) += in.k(r.y, r.x, in.h, in.b) * in.q(r.y, in.i, in.h, in.b);
+    expect_refused({f}, {"culprit"});
+}
+
+TEST_F(BadDerivation, NoRows) {
+    RDom r(0, in.keys());
+    f(in.h, in.b) += in.k(0, r, in.h, in.b);
+    expect_refused({f}, {"culprit", "none of its dimensions (h, b) is a row"});
+}
+
+TEST_F(BadDerivation, OutputsWithoutACommonRow) {
+    RDom r(0, in.keys());
+    Func a("a"), b("b"), s("s"), t("t");
+    Expr j = in.j;
+    s(in.j, in.i, in.h, in.b) = score();
+    t(in.j, in.i, in.h, in.b) = in.bias(in.j, in.i, in.h, in.b) * in.lambda;
+    a(in.i, in.h, in.b) += s(r, in.i, in.h, in.b);
+    b(in.i, in.h, in.b) += Halide::exp(t(r, in.i, in.h, in.b));
+    expect_refused({a, b}, {"has no dimension for", "an algorithm of its own"});
+}
+
+TEST_F(BadDerivation, MoreAboutTheOutputAfterTheStream) {
+    // A norm of the result along its features is another reduction, over another axis.
+    Func attention = from_blocks(in, [](Inputs &, Expr s) { return s; })[0];
+    RDom r(0, in.v.dim(0).extent());
+    f(in.i, in.h, in.b) += attention(r, in.i, in.h, in.b) * attention(r, in.i, in.h, in.b);
+    expect_refused({f}, {"culprit", "after the stream"});
+}
+
+TEST_F(BadDerivation, WeightsAsAnOutput) {
+    // (S, S) weights would be as large as what streaming avoids.
+    Func weights("weights");
+    Softmax p = softmax(score(), in.keys());
+    weights(in.j, in.i, in.h, in.b) = p.weights(in.j, in.i, in.h, in.b);
+    expect_refused({weights}, {"weights", "a score for each"});
+}
+
+}  // namespace
