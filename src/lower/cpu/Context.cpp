@@ -59,6 +59,11 @@ public:
     }
 };
 
+bool has_fused_multiply_add(const Target &t) {
+    return t.has_feature(Target::FMA) || t.has_feature(Target::FMA4) || t.has_feature(Target::AVX512_Skylake) ||
+           (t.arch == Target::ARM && t.bits == 64);
+}
+
 }  // namespace
 
 RegisterBlock register_block(const Target &target) {
@@ -96,7 +101,7 @@ Expr Context::valid(const TileDim &dim) const {
 }
 
 Expr Context::evaluate(const Expr &e, const Point &point, const std::vector<std::string> &clamped) const {
-    return vector_math(AtPoint(*this, point, clamped).mutate(e));
+    return vector_math(AtPoint(*this, point, clamped).mutate(e), has_fused_multiply_add(target));
 }
 
 Expr Context::coordinates(const Expr &e, const Point &point, const std::vector<std::string> &clamped) const {

@@ -42,20 +42,20 @@ Expr horner(const Expr &x, std::initializer_list<float> from_highest) {
  * error is 4e-9 there (minimax), times 2^(k - 1) made in the exponent's bits, so
  * that results up to the largest float come out. No clamp is needed in front:
  * where x is out of range the outer selects ignore what the bits hold, and a NaN
- * passes through. Where the product k ln 2 is fused with its subtraction, one
- * constant will do: its error is k * 2e-9, below half an ulp where e^x > 1e-9.
- * Else the product with its leading bits is exact, and the rest follows. */
+ * passes through. k comes from an instruction of its own: the trick of adding
+ * 1.5 * 2^23 invites LLVM to distribute k ln 2 over its difference. Where
+ * the product k ln 2 is fused with its subtraction, one constant will do: its
+ * error is k * 2e-9, below half an ulp where e^x > 1e-9. Else the product with its
+ * leading bits is exact, and the rest follows. */
 Expr exp_float(const Expr &argument, bool fused) {
     return let(argument, "x", [=](const Expr &x) {
-        const float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-        Expr shifted = strict_float(x * 1.44269504088896341f + shifter);
-        return let(shifted, "t", [&](const Expr &t) {
-            // Strict as well, or LLVM distributes the product over the difference and loses k.
-            Expr r = x - strict_float((t - shifter) * 0.693147180559945309f);
+        return let(round(x * 1.44269504088896341f), "k", [&](const Expr &k) {
+            Expr r = fused ? x - k * 0.693147180559945309f :
+                             strict_float(x - k * 0.693145751953125f) - k * 1.42860682030941723e-6f;
             return let(r, "r", [&](const Expr &r) {
                 Expr twice = horner(r, {2.7629e-3f, 1.67375e-2f, 8.333678e-2f, 3.333304e-1f, 0.99999986f, 2.0f, 2.0f});
-                Expr power = float_of((bits_of(t) - Expr(uint32_t(0x4b400000 - 126))) << 23);
-                Expr high = select(strict_float(x > 88.72283f), make_const(x.type(), infinity), twice * power);
+                Expr exponent = reinterpret(UInt(32, x.type().lanes()), cast(Int(32, x.type().lanes()), k)) + Expr(126u);
+                Expr high = select(strict_float(x > 88.72283f), make_const(x.type(), infinity), twice * float_of(exponent << 23));
                 return select(strict_float(x < -85.9f), make_zero(x.type()), high);
             });
         });
