@@ -86,10 +86,18 @@ def show(rows, out=sys.stdout):
     met = sum(v["met"] for v in every)
     drift = max((row.get("drift", 0) for row in rows), default=0)
     print(f"{met} of {len(every)} bars met; the two times of a row differ by at most {100 * drift:.1f} %", file=out)
+    show_errors(rows, out)
+    return met, len(every)
+
+
+def show_errors(rows, out):
+    """The same error of several cases once."""
+    found = {}
     for row in rows:
         if row.get("error"):
-            print(f"  {row['system']} {row['variant']} D={row['D']} S={row['S']}: {row['error'][:200]}", file=out)
-    return met, len(every)
+            found.setdefault((row["system"], row["error"][:160]), []).append(f"{row['variant']} D={row['D']} S={row['S']}")
+    for (system, error), where in found.items():
+        print(f"  no time for {system}: {', '.join(where[:3])}{f' and {len(where) - 3} more' if where[3:] else ''}: {error}", file=out)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import sys
 import time
 import traceback
 
+# One process compiles one kernel at a time; several such processes run beforehand.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 import torch
 
 HERE = pathlib.Path(__file__).resolve().parent

@@ -5,7 +5,9 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import re
 import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -36,10 +38,15 @@ def versions():
 
 
 def gpu_names():
-    """(device, driver version) as nvidia-smi tells them, which needs no CUDA context here."""
+    """(device, driver version) as nvidia-smi (or another process) tells them: no CUDA context is made here."""
     line = output_of("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").splitlines()
-    name, _, driver = line[0].partition(", ") if line else ("none", "", "none")
-    return name, driver
+    if line:
+        name, _, driver = line[0].partition(", ")
+        return name, driver
+    name = output_of(sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())")
+    version = pathlib.Path("/proc/driver/nvidia/version")
+    found = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", version.read_text()) if version.is_file() else None
+    return name or "none", found[0] if found else "none"
 
 
 def header(commit_given=None, device=None):
