@@ -10,6 +10,9 @@ constexpr int warpgroup_threads = 128;
 constexpr int warpgroup_rows = 64;
 constexpr int barrier_bytes = 1024;  // barriers, the tile counter, and alignment of the first tile
 constexpr int base_registers = 20;   // addresses, loop counters, descriptors
+// A warpgroup that copies: the coordinates and addresses of five-dimensional tensor copies, a ring's
+// stage and phase, the walk over blocks of rows. With 24, ptxas spills.
+constexpr int least_producer_registers = 32, most_producer_registers = 40;
 
 int64_t round_down(int64_t x, int64_t step) {
     return x / step * step;
@@ -154,8 +157,10 @@ RegisterSplit largest_split(int consumers, int producers, const Capability &capa
     }
     const int pool = groups * std::min(launch_registers(groups * warpgroup_threads, capability), 256);
     RegisterSplit split;
-    split.consumer = (int)std::min<int64_t>(240, round_down((pool - 24 * producers) / consumers, 8));
-    split.producer = (int)std::min<int64_t>(40, round_down((pool - consumers * split.consumer) / producers, 8));
+    const int shared = pool - least_producer_registers * producers;
+    split.consumer = (int)std::min<int64_t>(240, round_down(shared / consumers, 8));
+    const int rest = pool - split.consumer * consumers;
+    split.producer = (int)std::min<int64_t>(most_producer_registers, round_down(rest / producers, 8));
     return split;
 }
 

@@ -72,8 +72,8 @@ TEST(CheckSchedule, NothingGiven) {
 TEST(CheckSchedule, TilesImplyWarpsAndRegisters) {
     Choices c = check("tile(i, 128)");
     EXPECT_EQ(c.consumers, 2);
-    EXPECT_EQ(c.consumer_registers, 240);
-    EXPECT_EQ(c.producer_registers, 24);
+    EXPECT_EQ(c.consumer_registers, 232);
+    EXPECT_EQ(c.producer_registers, 40);
     EXPECT_FALSE(c.pingpong);
     c = check("warps(consumers=1)");
     EXPECT_EQ(c.query_tile, 64);

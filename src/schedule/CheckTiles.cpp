@@ -1,0 +1,117 @@
+#include "ScheduleChecker.h"
+
+#include <algorithm>
+
+namespace strobe {
+
+void ScheduleChecker::check_tile() {
+    needs_axis(argument("axis"), plan.roles.query, "tile");
+    const DirectiveArgument &size = argument("size");
+    c.query_tile = number(size, 1, 4096, "a size from 1 to 4096");
+    if (!machine.is_gpu()) {
+        return;
+    }
+    const int rows = machine.matrix_units[0].rows, n = c.query_tile;
+    if (n % rows != 0) {
+        const int below = n / rows * rows, above = below + rows;
+        refuse(size.span,
+               machine.matrix_units[0].name + " computes " + std::to_string(rows) + " rows a warpgroup, and " +
+                   std::to_string(n) + " is not a multiple of that",
+               "tile(" + base_name(plan.roles.query) + ", " +
+                   (below > 0 ? std::to_string(below) + ") or tile(" + base_name(plan.roles.query) + ", " : "") +
+                   std::to_string(above) + ")");
+    }
+    const int most = (machine.block_threads / 128 - 1) * rows;
+    if (n > most) {
+        refuse(size.span,
+               std::to_string(n / rows) + " warpgroups of " + std::to_string(rows) +
+                   " rows and the producer are more than the " + std::to_string(machine.block_threads) +
+                   " threads of a block",
+               "a size of at most " + std::to_string(most));
+    }
+}
+
+void ScheduleChecker::check_stream() {
+    needs_axis(argument("axis"), plan.roles.stream, "stream");
+    const DirectiveArgument &size = argument("size");
+    c.stream_tile = number(size, 1, 65536, "a whole number from 1");
+    if (machine.is_gpu() && (c.stream_tile % 16 != 0 || c.stream_tile > 256)) {
+        refuse(size.span,
+               machine.matrix_units[0].name + " contracts 16 elements at a time and gives at most 256 columns; " +
+                   size.value + (c.stream_tile > 256 ? " is more" : " is not a multiple of 16"),
+               "a multiple of 16 up to 256");
+    }
+}
+
+void ScheduleChecker::check_blocks() {
+    std::vector<std::string> order, natural = {plan.roles.query};
+    natural.insert(natural.end(), plan.roles.batch.begin(), plan.roles.batch.end());
+    c.query_descending = false;
+    for (const DirectiveArgument &a : current->arguments) {
+        const size_t blank = a.value.find(' ');
+        const std::string axis = axis_named(a, a.value.substr(0, blank));
+        const std::string direction = blank == std::string::npos ? "" : a.value.substr(blank + 1);
+        if (!direction.empty() && direction != "descending" && direction != "ascending") {
+            refuse(a.span, direction + " is no direction" + suggestion_for(direction, {"ascending", "descending"}), "");
+        }
+        if (!contains(natural, axis)) {
+            refuse(a.span, use_of(axis) + ", not an axis of the grid", "");
+        }
+        if (contains(order, axis)) {
+            refuse(a.span, axis + " is named twice", "");
+        }
+        if (direction == "descending" && axis != plan.roles.query) {
+            refuse(a.span, "the order along " + axis + " changes nothing: its blocks do equal work",
+                   base_name(plan.roles.query) + " descending");
+        }
+        c.query_descending |= direction == "descending";
+        order.push_back(axis);
+    }
+    std::vector<std::string> legal;
+    for (const std::string &a : natural) {
+        legal.push_back(base_name(a));
+    }
+    if (order != natural) {
+        refuse(current->span,
+               "blocks that run side by side share keys and values in the L2 cache only if " + legal[0] +
+                   " is innermost, and the grid's axes follow in the order of the result's dimensions",
+               "blocks(" + list_of(legal, ", ") + "), with or without descending behind " + legal[0]);
+    }
+    c.block_order.assign(order.begin() + 1, order.end());
+}
+
+void ScheduleChecker::check_vectorize() {
+    needs_cpu("a GPU's threads take one element each");
+    needs_axis(argument("axis"), plan.roles.stream, "vectorize");
+    const DirectiveArgument &lanes = argument("lanes");
+    c.vector_lanes = number(lanes, 1, 64, "a power of two from 1 to 64");
+    if ((c.vector_lanes & (c.vector_lanes - 1)) != 0) {
+        refuse(lanes.span, lanes.value + " is not a power of two",
+               "vectorize(" + base_name(plan.roles.stream) + ", " + std::to_string(machine.float_lanes()) +
+                   "), the width of " + machine.name);
+    }
+}
+
+void ScheduleChecker::check_parallel() {
+    needs_cpu("a GPU's blocks always run side by side");
+    std::vector<std::string> blocks = {plan.roles.query}, named, legal;
+    blocks.insert(blocks.end(), plan.roles.batch.begin(), plan.roles.batch.end());
+    for (const DirectiveArgument &a : current->arguments) {
+        const std::string axis = axis_named(a, a.value);
+        if (!contains(blocks, axis)) {
+            refuse(a.span, use_of(axis), "an axis of the grid");
+        }
+        named.push_back(axis);
+    }
+    for (const std::string &b : blocks) {
+        legal.push_back(base_name(b));
+    }
+    std::sort(named.begin(), named.end());
+    std::sort(blocks.begin(), blocks.end());
+    if (named != blocks) {
+        refuse(current->span, "blocks are handed to the thread pool as one list over all axes of the grid",
+               "parallel(" + list_of(legal, ", ") + ")");
+    }
+}
+
+}  // namespace strobe
