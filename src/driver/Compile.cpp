@@ -1,9 +1,11 @@
 #include "Compile.h"
 
+#include "CompileCuda.h"
 #include "Reference.h"
 #include "algorithm/ReadAlgorithm.h"
 #include "autoscheduler/Search.h"
 #include "derivation/DeriveOnline.h"
+#include "lower/LaunchPackage.h"
 #include "lower/Lower.h"
 #include "lower/ReplaceNest.h"
 #include "lower/cpu/LowerCpu.h"
@@ -39,11 +41,8 @@ public:
 };
 
 void refuse_other_targets(const Target &target) {
-    if (target.has_feature(Target::CUDA)) {
-        strobe_user_error() << "There is no code generator for the target " << target.to_string()
-                            << " yet: leave out the feature cuda to compile for the CPU.";
-    }
-    if (target.has_gpu_feature() || target.arch == Target::Hexagon) {
+    const bool other_gpu = target.has_gpu_feature() && !target.has_feature(Target::CUDA);
+    if (other_gpu || target.arch == Target::Hexagon) {
         strobe_user_error() << "There is no code generator for the target " << target.to_string()
                             << ". Supported: CPUs (e.g. host), and NVIDIA GPUs through the feature cuda.";
     }
@@ -92,6 +91,15 @@ Compilation compile(const std::vector<Func> &outputs, const Target &target, cons
 }
 
 void autoschedule(Pipeline pipeline, const Target &target, const Schedule &schedule) {
+    if (target.has_feature(Target::CUDA)) {
+        const CudaCompilation c = compile_cuda(pipeline.outputs(), target, schedule);
+        for (const std::string &warning : c.warnings) {
+            strobe_debug(0) << "warning: " << warning << "\n";
+        }
+        compute_reductions_at_root(pipeline.outputs());
+        install_package(pipeline, c.package);
+        return;
+    }
     const Compilation c = compile(pipeline.outputs(), target, schedule);
     Stmt nest;
     {

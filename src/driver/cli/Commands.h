@@ -38,6 +38,7 @@ int explain_command(Request request);
 struct CompileRequest : Request {
     std::string output;         // path without extension, or ending in .skp for a GPU kernel package
     std::string function_name;  // default: the algorithm
+    bool verbose = false;       // also the stages, and what ptxas says
 };
 int compile_command(CompileRequest request);
 

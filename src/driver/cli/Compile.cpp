@@ -1,4 +1,4 @@
-#include "driver/Compile.h"
+#include "driver/CompileCuda.h"
 
 #include "Commands.h"
 #include "Progress.h"
@@ -6,10 +6,75 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 
 namespace strobe {
 
 using namespace Halide;
+
+namespace {
+
+bool is_package(const std::string &output) {
+    return std::filesystem::path(output).extension() == ".skp";
+}
+
+void create_folder_of(const std::string &path) {
+    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+    if (!folder.empty()) {
+        std::filesystem::create_directories(folder);
+    }
+}
+
+void write_file(const std::string &path, const std::vector<uint8_t> &bytes) {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char *>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    if (!file.flush()) {
+        strobe_runtime_failure() << "can't write " << path;
+    }
+}
+
+/** To a file that the runtime loads. */
+void write_package(const CompileRequest &request, const Instance &instance, const Target &target,
+                   const std::string &name) {
+    strobe_user_assert(target.has_feature(Target::CUDA))
+        << request.output << " would be a GPU kernel package, but the target is " << request.target
+        << "; add --target cuda-sm_90a, or give an output without extension";
+    Progress progress;
+    Stopwatch watch;
+    progress.step("compiling " + instance.name + " for " + request.target);
+    const CudaCompilation c = compile_cuda(instance.outputs, target, requested_schedule(request), name);
+    create_folder_of(request.output);
+    write_file(request.output, serialize_package(c.package));
+    progress.clear();
+    if (request.verbose) {
+        std::printf("%s%s", c.stages.explanation().c_str(), c.statistics().c_str());
+    } else {
+        for (const std::string &w : c.warnings) {
+            std::fprintf(stderr, "warning: %s\n", w.c_str());
+        }
+    }
+    std::printf("wrote %s in %s\n", request.output.c_str(), duration(watch.seconds()).c_str());
+}
+
+/** To code that any program with a Halide runtime links. */
+void write_library(const CompileRequest &request, Instance &instance, const Target &target, const std::string &name) {
+    const std::string base = request.output.empty() ? name : request.output;
+    Progress progress;
+    Stopwatch watch;
+    progress.step("compiling " + instance.name + " for " + request.target);
+    autoschedule(instance.pipeline, target, requested_schedule(request));
+    create_folder_of(base);
+    instance.pipeline.compile_to(
+        {{OutputFileType::static_library, base + ".a"}, {OutputFileType::c_header, base + ".h"}}, instance.arguments(),
+        name, target);
+    progress.clear();
+    std::printf("wrote %s.a and %s.h in %s\n", base.c_str(), base.c_str(), duration(watch.seconds()).c_str());
+    if (target.has_feature(Target::CUDA)) {
+        std::printf("link it with libstrobe_runtime.a\n");
+    }
+}
+
+}  // namespace
 
 int compile_command(CompileRequest request) {
     const std::map<std::string, std::string> params = take_params(request);
@@ -19,22 +84,12 @@ int compile_command(CompileRequest request) {
     const std::string algorithm = request.algorithms.at(0);
     const Target target = parse_target(request.target);
     const std::string name = request.function_name.empty() ? algorithm : request.function_name;
-    const std::string base = request.output.empty() ? name : request.output;
-
-    Progress progress;
-    Stopwatch watch;
-    progress.step("compiling " + algorithm + " for " + request.target);
     Instance instance = build_algorithm(algorithm, params, target);
-    autoschedule(instance.pipeline, target, requested_schedule(request));
-    const std::filesystem::path folder = std::filesystem::path(base).parent_path();
-    if (!folder.empty()) {
-        std::filesystem::create_directories(folder);
+    if (is_package(request.output)) {
+        write_package(request, instance, target, name);
+    } else {
+        write_library(request, instance, target, name);
     }
-    instance.pipeline.compile_to(
-        {{OutputFileType::static_library, base + ".a"}, {OutputFileType::c_header, base + ".h"}}, instance.arguments(),
-        name, target);
-    progress.clear();
-    std::printf("wrote %s.a and %s.h in %s\n", base.c_str(), base.c_str(), duration(watch.seconds()).c_str());
     return 0;
 }
 

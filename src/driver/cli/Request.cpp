@@ -39,16 +39,17 @@ std::map<std::string, std::string> take_params(Request &request) {
 }
 
 Halide::Target parse_target(const std::string &text) {
-    const std::vector<std::string> known = {"host", "cuda-sm_80", "cuda-sm_90a"};
+    const std::vector<std::string> known = {"host", "cuda-sm_80", "cuda-sm_90a", "sm_80", "sm_90a"};
     const Halide::Target host = Halide::get_host_target();
     if (text == "host") {
         return host;
     }
     // Halide has no name for 9.0: its plain "cuda" is our newest architecture.
-    if (text == "cuda-sm_90a" || text == "cuda-sm_90") {
+    const std::string machine = text.compare(0, 5, "cuda-") == 0 ? text.substr(5) : text;
+    if (machine == "sm_90a" || machine == "sm_90") {
         return host.with_feature(Halide::Target::CUDA);
     }
-    if (text == "cuda-sm_80") {
+    if (machine == "sm_80") {
         return host.with_feature(Halide::Target::CUDA).with_feature(Halide::Target::CUDACapability80);
     }
     strobe_user_assert(Halide::Target::validate_target_string(text))

@@ -1,0 +1,34 @@
+#ifndef STROBE_DRIVER_COMPILE_CUDA_H
+#define STROBE_DRIVER_COMPILE_CUDA_H
+
+/** \file
+ * Halide Funcs to a kernel package that runs on the GPU, with what the assembler
+ * says of the kernels. */
+
+#include "Compile.h"
+#include "device/Assemble.h"
+#include "runtime/KernelPackage.h"
+
+namespace strobe {
+
+struct CudaCompilation {
+    Compilation stages;  // of the package's first plan
+    KernelPackage package;
+    std::string ptx;
+    std::vector<KernelStatistics> kernels;  // empty where there is no ptxas
+    std::vector<std::string> warnings;      // what makes a kernel slow: spills, serialised matrix instructions
+
+    /** A line a kernel, and the warnings. */
+    std::string statistics() const;
+};
+
+/** All stages, then ptxas where there is one; else the package holds PTX, which the
+ * driver assembles when it is loaded. \p name: of the package; by default that of
+ * the first output. Throws UserError for what compile() refuses, for an architecture
+ * other than sm_90a and for an algorithm that has no kernel. */
+CudaCompilation compile_cuda(const std::vector<Halide::Func> &outputs, const Halide::Target &target,
+                             const Schedule &schedule = {}, const std::string &name = "");
+
+}  // namespace strobe
+
+#endif
