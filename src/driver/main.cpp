@@ -120,13 +120,18 @@ int run_commands(int argc, char **argv) {
     });
 
     CompileRequest compile_request;
-    CLI::App *compile = app.add_subcommand("compile", "An algorithm to a static library and a header");
-    compile->footer("Batch, heads, lengths and strides stay free: one library serves all.\n"
-                    "Example: strobe compile causal dtype=fp32 head_dim=64 -o build/causal");
+    CLI::App *compile =
+        app.add_subcommand("compile", "An algorithm to a static library and a header, or to a GPU package");
+    compile->footer("Batch, heads, lengths and strides stay free: one library or package serves all.\n"
+                    "A package (.skp) is loaded by the runtime, include/strobe/runtime.h, on raw device pointers.\n"
+                    "Examples: strobe compile causal dtype=fp32 head_dim=64 -o build/causal\n"
+                    "          strobe compile causal dtype=bf16 head_dim=128 --target cuda-sm_90a -o causal.skp -v");
     add_algorithms(compile, compile_request);
     add_target(compile, compile_request);
-    compile->add_option("-o,--output", compile_request.output, "Path without extension (default: the algorithm)");
+    compile->add_option("-o,--output", compile_request.output,
+                        "Path without extension, or FILE.skp for a GPU package (default: the algorithm)");
     compile->add_option("--name", compile_request.function_name, "Of the C function (default: the algorithm)");
+    compile->add_flag("-v,--verbose", compile_request.verbose, "Print the stages, and ptxas' statistics of a package");
     compile->callback([&] {
         separate(compile_request);
         need_one_algorithm(compile_request, "compile");
