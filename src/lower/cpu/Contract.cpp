@@ -45,11 +45,11 @@ Stmt Product::kernel(int rows, int vectors, const Expr &first_row, const Expr &p
     std::vector<Stmt> init, body, result;
     std::vector<std::pair<std::string, Expr>> lets;
     for (int v = 0; v < vectors; v++) {
-        lets.emplace_back(unique_name("b"), cast(wide, vector_of(b, Point{{k.axis, walk}, {n.axis, column(v)}})));
+        lets.emplace_back(unique_name("operand.b"), cast(wide, vector_of(b, Point{{k.axis, walk}, {n.axis, column(v)}})));
     }
     for (int r = 0; r < rows; r++) {
         Expr row = cast(t, a.load(Point{{m.axis, {simplify(first_row + r), Expr(), Expr()}}, {k.axis, walk}}));
-        const std::string name = unique_name("a");
+        const std::string name = unique_name("operand.a");
         for (int v = 0; v < vectors; v++) {
             init.push_back(store(r, v, accumulate ? vector_of(dst, at(r, v)) : make_zero(wide)));
             Expr product = Broadcast::make(Variable::make(t, name), lanes) * Variable::make(wide, lets[v].first);
@@ -81,7 +81,7 @@ Stmt Product::lower() const {
     kernels.push_back(make_loop(turn, simplify(rows / block.rows), kernel(block.rows, block.vectors, turns * block.rows, p)));
     const Expr rest = simplify(rows % block.rows);
     if (!is_const_zero(rest)) {
-        const std::string name = unique_name("first"), left = unique_name("rest");
+        const std::string name = unique_name("rows.first"), left = unique_name("rows.rest");
         const Expr first = Variable::make(Int(32), name), r = Variable::make(Int(32), left);
         int size = 1;
         while (size * 2 < block.rows) {

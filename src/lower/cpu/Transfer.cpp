@@ -3,6 +3,7 @@
 #include "support/Error.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace strobe::cpu {
 
@@ -38,6 +39,65 @@ int dimension_along(const Call *call, const std::string &axis) {
 
 Expr var(const std::string &name) {
     return Variable::make(Int(32), name);
+}
+
+/** The columns of a square block given by its rows, each handed to \p store, by
+ * the shuffles that x86 has: pairs of elements, then pairs of pairs inside halves of
+ * a vector, then halves (of 8 lanes); a zip of the vectors for other sizes. */
+template<typename F>
+Stmt transpose_block(const std::vector<Expr> &rows, F store) {
+    const int n = (int)rows.size();
+    std::vector<std::pair<std::string, Expr>> lets;
+    auto bind = [&](const Expr &e) {
+        lets.emplace_back(unique_name("block"), e);
+        return Variable::make(e.type(), lets.back().first);
+    };
+    auto zip = [&](const Expr &a, const Expr &b, const std::vector<int> &lanes) { return bind(Shuffle::make({a, b}, lanes)); };
+    std::vector<Expr> v;
+    for (const Expr &r : rows) {
+        v.push_back(bind(r));
+    }
+    if (n == 8) {
+        std::vector<Expr> pairs(8), quads(8), columns(8);
+        for (int r = 0; r < 8; r += 2) {
+            pairs[r] = zip(v[r], v[r + 1], {0, 8, 1, 9, 4, 12, 5, 13});
+            pairs[r + 1] = zip(v[r], v[r + 1], {2, 10, 3, 11, 6, 14, 7, 15});
+        }
+        for (int r = 0; r < 8; r += 4) {
+            for (int k = 0; k < 2; k++) {
+                quads[r + 2 * k] = zip(pairs[r + k], pairs[r + k + 2], {0, 1, 8, 9, 4, 5, 12, 13});
+                quads[r + 2 * k + 1] = zip(pairs[r + k], pairs[r + k + 2], {2, 3, 10, 11, 6, 7, 14, 15});
+            }
+        }
+        for (int k = 0; k < 4; k++) {
+            columns[k] = zip(quads[k], quads[k + 4], {0, 1, 2, 3, 8, 9, 10, 11});
+            columns[k + 4] = zip(quads[k], quads[k + 4], {4, 5, 6, 7, 12, 13, 14, 15});
+        }
+        v = columns;
+    } else {
+        std::vector<int> low, high;
+        for (int k = 0; k < n / 2; k++) {
+            low.insert(low.end(), {k, n + k});
+            high.insert(high.end(), {n / 2 + k, n + n / 2 + k});
+        }
+        for (int stage = 1; stage < n; stage *= 2) {
+            std::vector<Expr> next;
+            for (int k = 0; k < n / 2; k++) {
+                next.push_back(zip(v[k], v[k + n / 2], low));
+                next.push_back(zip(v[k], v[k + n / 2], high));
+            }
+            v = next;
+        }
+    }
+    std::vector<Stmt> stores;
+    for (int t = 0; t < n; t++) {
+        stores.push_back(store(t, v[t]));
+    }
+    Stmt s = Block::make(stores);
+    for (auto it = lets.rbegin(); it != lets.rend(); ++it) {
+        s = LetStmt::make(it->first, it->second, s);
+    }
+    return s;
 }
 
 /** Moves an input into a tile. */
@@ -101,33 +161,55 @@ public:
         return s;
     }
 
-    /** Whole vectors along the inner dimension for rows [0, rows), then its tail;
-     * \p dense: the input is contiguous along it. */
-    Stmt rows_of_vectors(bool dense) const {
-        const TileDim &inner = dst.dims.back();
-        const int lanes = context.lanes;
-        const std::string vector = unique_name("vector"), lane = unique_name("lane");
-        Point point;
+    /** A loop over each dimension but the last, whose counters are in \p point. */
+    Stmt over_rows(Point &point, bool whole, const std::function<Stmt(const Point &)> &body) const {
         std::vector<std::string> counters;
         for (size_t k = 0; k + 1 < dst.dims.size(); k++) {
             counters.push_back(unique_name(dst.dims[k].axis + ".at"));
             point[dst.dims[k].axis].at = var(counters[k]);
         }
-        point[inner.axis] = Coord{Expr(), var(vector), var(lane)};
-        const Expr whole = dense ? simplify(context.valid(inner) / lanes) : Expr(0);
-        const Expr vectors = simplify(filled(inner) / lanes);
-        Stmt tail = make_loop(lane, lanes, element(point), ForType::Vectorized);
-        const std::string more = unique_name("more");
-        tail = make_loop(more, simplify(vectors - whole), LetStmt::make(vector, whole + var(more), tail));
-        Stmt s = tail;
-        if (dense) {
-            Stmt fast = make_loop(vector, whole, dense_vector(point, inner.axis));
-            s = Block::make(fast, tail);
-        }
+        Stmt s = body(point);
         for (size_t k = counters.size(); k-- > 0;) {
-            s = make_loop(counters[k], dense ? context.valid(dst.dims[k]) : filled(dst.dims[k]), s);
+            s = make_loop(counters[k], whole ? filled(dst.dims[k]) : context.valid(dst.dims[k]), s);
         }
-        return dense ? Block::make(s, beyond_domain()) : s;
+        return s;
+    }
+
+    /** Vectors [from, all) along the inner dimension, element by element. */
+    Stmt vectors_of_elements(const Expr &from, bool whole) const {
+        const std::string more = unique_name("more"), vector = unique_name("vector"), lane = unique_name("lane");
+        Point point;
+        point[dst.inner()] = Coord{Expr(), var(vector), var(lane)};
+        return over_rows(point, whole, [&](const Point &p) {
+            Stmt s = make_loop(lane, context.lanes, element(p), ForType::Vectorized);
+            s = LetStmt::make(vector, from + var(more), s);
+            return make_loop(more, simplify(filled(dst.dims.back()) / context.lanes - from), s);
+        });
+    }
+
+    /** The input is contiguous along the inner dimension: whole vectors, as many as lie
+     * in a panel at a time, then the rest. */
+    Stmt dense() const {
+        const int lanes = context.lanes, group = dst.panel ? dst.panel / lanes : 1;
+        const std::string panel = unique_name("panel");
+        Point point;
+        Stmt s;
+        const Expr panels = simplify(context.valid(dst.dims.back()) / (group * lanes));
+        auto copy = [&](const Point &p) {
+            std::vector<Stmt> moves;
+            for (int v = 0; v < group; v++) {
+                Point at = p;
+                at[dst.inner()] = Coord{Expr(), var(panel) * group + v, 0};
+                moves.push_back(move_vector(at));
+            }
+            return Block::make(moves);
+        };
+        if (dst.panel) {
+            s = make_loop(panel, panels, over_rows(point, false, copy));
+        } else {
+            s = over_rows(point, false, [&](const Point &p) { return make_loop(panel, panels, copy(p)); });
+        }
+        return Block::make({s, vectors_of_elements(simplify(panels * group), false), beyond_domain()});
     }
 
     /** Rows that the domain of a column axis does not reach. */
@@ -158,8 +240,7 @@ public:
                           load->image, load->param, const_true(count), ModulusRemainder());
     }
 
-    Stmt dense_vector(Point point, const std::string &axis) const {
-        point[axis] = Coord{Expr(), point[axis].vector, 0};
+    Stmt move_vector(const Point &point) const {
         const int lanes = context.lanes;
         Expr v = cast(dst.type.with_lanes(lanes), cast(dst.rounded_to.with_lanes(lanes), input_vector(point, lanes)));
         return Store::make(dst.name, v, dst.ramp(point, lanes), Parameter(), const_true(lanes), ModulusRemainder());
@@ -171,28 +252,17 @@ public:
         const int side = std::min(context.lanes, 8);
         const std::string across = unique_name(inner.axis + ".block"), along = unique_name(outer.axis + ".block");
         Point first{{inner.axis, {var(across) * side, Expr(), Expr()}}, {outer.axis, {var(along) * side, Expr(), Expr()}}};
-        std::vector<std::pair<std::string, Expr>> lets;
-        std::vector<Expr> vectors;
+        std::vector<Expr> rows;
         for (int x = 0; x < side; x++) {
             Point p = first;
             p[inner.axis].at = p[inner.axis].at + x;
-            Expr v = cast(dst.type.with_lanes(side), cast(dst.rounded_to.with_lanes(side), input_vector(p, side)));
-            lets.emplace_back(unique_name("row"), v);
-            vectors.push_back(Variable::make(v.type(), lets.back().first));
+            rows.push_back(cast(dst.type.with_lanes(side), cast(dst.rounded_to.with_lanes(side), input_vector(p, side))));
         }
-        const std::string all = unique_name("block");
-        lets.emplace_back(all, Shuffle::make_interleave(vectors));
-        std::vector<Stmt> stores;
-        for (int t = 0; t < side; t++) {
+        Stmt block = transpose_block(rows, [&](int t, const Expr &column) {
             Point p = first;
             p[outer.axis].at = p[outer.axis].at + t;
-            Expr column = Shuffle::make_slice(Variable::make(lets.back().second.type(), all), t * side, 1, side);
-            stores.push_back(Store::make(dst.name, column, dst.ramp(p, side), Parameter(), const_true(side), ModulusRemainder()));
-        }
-        Stmt block = Block::make(stores);
-        for (auto it = lets.rbegin(); it != lets.rend(); ++it) {
-            block = LetStmt::make(it->first, it->second, block);
-        }
+            return Store::make(dst.name, column, dst.ramp(p, side), Parameter(), const_true(side), ModulusRemainder());
+        });
         const Expr blocks_across = context.valid(inner) / side, blocks_along = context.valid(outer) / side;
         Stmt s = make_loop(across, blocks_across, make_loop(along, blocks_along, block));
         // What the blocks leave: the rest of the outer dimension beside them, then
@@ -276,14 +346,14 @@ Stmt lower_load(const Context &context, const TileOp &op) {
         return loader.element(Point());
     }
     const Call *call = image_call(op.expr);
-    Stmt s = loader.rows_of_vectors(false);
+    Stmt s = loader.vectors_of_elements(0, true);
     const int inner = dimension_along(call, dst.inner());
     const int outer = dst.dims.size() == 2 ? dimension_along(call, dst.dims.front().axis) : -1;
     if (outer >= 0 && context.lanes % std::min(context.lanes, 8) == 0) {
         s = IfThenElse::make(context.stride_of(call, outer) == 1, loader.transposed(), s);
     }
     if (inner >= 0) {
-        s = IfThenElse::make(context.stride_of(call, inner) == 1, loader.rows_of_vectors(true), s);
+        s = IfThenElse::make(context.stride_of(call, inner) == 1, loader.dense(), s);
     }
     return s;
 }

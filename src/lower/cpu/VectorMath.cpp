@@ -1,7 +1,5 @@
 #include "VectorMath.h"
 
-#include <limits>
-
 namespace strobe::cpu {
 
 using namespace Halide;
@@ -9,15 +7,14 @@ using namespace Halide::Internal;
 
 namespace {
 
-const double infinity = std::numeric_limits<double>::infinity();
-
 /** Binds \p value to a name and returns body of it. */
 template<typename F>
 Expr let(const Expr &value, const char *name, F body) {
     if (value.as<Variable>() || is_const(value)) {
         return body(value);
     }
-    const std::string n = unique_name(name);
+    // The dot keeps it apart from the names of inputs, which may be as short.
+    const std::string n = unique_name(std::string("math.") + name);
     return Let::make(n, value, body(Variable::make(value.type(), n)));
 }
 
@@ -39,24 +36,24 @@ Expr horner(const Expr &x, std::initializer_list<float> from_highest) {
 }
 
 /** x = k ln 2 + r with |r| <= ln 2 / 2; 2 e^r by a polynomial whose relative
- * error is 4e-9 there (minimax), times 2^(k - 1) made in the exponent's bits, so
- * that results up to the largest float come out. No clamp is needed in front:
- * where x is out of range the outer selects ignore what the bits hold, and a NaN
- * passes through. k comes from an instruction of its own: the trick of adding
- * 1.5 * 2^23 invites LLVM to distribute k ln 2 over its difference. Where
- * the product k ln 2 is fused with its subtraction, one constant will do: its
- * error is k * 2e-9, below half an ulp where e^x > 1e-9. Else the product with its
- * leading bits is exact, and the rest follows. */
+ * error is 4e-9 there (minimax), times 2^(k - 1) made in the exponent's bits: 0 for
+ * the least k, infinity for the greatest, and results up to the largest float in
+ * between. A NaN passes through both clamps. k comes from an instruction of its
+ * own: the trick of adding 1.5 * 2^23 invites LLVM to distribute k ln 2 over its
+ * difference. Where the product k ln 2 is fused with its subtraction, one constant
+ * will do: its error is k * 2e-9, below half an ulp where e^x > 1e-9. Else the
+ * product with its leading bits is exact, and the rest follows. */
 Expr exp_float(const Expr &argument, bool fused) {
-    return let(argument, "x", [=](const Expr &x) {
-        return let(round(x * 1.44269504088896341f), "k", [&](const Expr &k) {
+    auto constant = [&](double c) { return make_const(argument.type(), c); };
+    return let(Call::make(argument.type(), Call::strict_max, {constant(-87.5), argument}, Call::PureIntrinsic), "x", [=](const Expr &x) {
+        Expr rounded = Call::make(x.type(), Call::strict_min, {constant(129), round(x * 1.44269504088896341f)}, Call::PureIntrinsic);
+        return let(rounded, "k", [&](const Expr &k) {
             Expr r = fused ? x - k * 0.693147180559945309f :
                              strict_float(x - k * 0.693145751953125f) - k * 1.42860682030941723e-6f;
             return let(r, "r", [&](const Expr &r) {
                 Expr twice = horner(r, {2.7629e-3f, 1.67375e-2f, 8.333678e-2f, 3.333304e-1f, 0.99999986f, 2.0f, 2.0f});
                 Expr exponent = reinterpret(UInt(32, x.type().lanes()), cast(Int(32, x.type().lanes()), k)) + Expr(126u);
-                Expr high = select(strict_float(x > 88.72283f), make_const(x.type(), infinity), twice * float_of(exponent << 23));
-                return select(strict_float(x < -85.9f), make_zero(x.type()), high);
+                return twice * float_of(exponent << 23);
             });
         });
     });
