@@ -30,8 +30,7 @@ class FindPlainArguments : public IRVisitor {
 
 public:
     std::vector<std::pair<const Call *, int>> found;
-    explicit FindPlainArguments(const std::string &variable)
-        : variable(variable) {
+    explicit FindPlainArguments(const std::string &variable) : variable(variable) {
     }
 };
 

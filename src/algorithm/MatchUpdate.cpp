@@ -22,8 +22,7 @@ class FindSelf : public IRVisitor {
 
 public:
     bool found = false;
-    explicit FindSelf(const std::string &name)
-        : name(name) {
+    explicit FindSelf(const std::string &name) : name(name) {
     }
 };
 
@@ -137,8 +136,7 @@ class Matcher {
     }
 
 public:
-    Matcher(const Function &f, int element)
-        : f(f), element(element) {
+    Matcher(const Function &f, int element) : f(f), element(element) {
     }
 
     UpdateStep match() const {

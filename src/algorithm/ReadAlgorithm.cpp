@@ -117,8 +117,7 @@ class Reader::Inline : public IRGraphMutator {
     }
 
 public:
-    Inline(Reader &reader, const Scope &scope, const Function &within)
-        : reader(reader), scope(scope), within(within) {
+    Inline(Reader &reader, const Scope &scope, const Function &within) : reader(reader), scope(scope), within(within) {
     }
 };
 
@@ -145,8 +144,8 @@ Expr Reader::read_call(const Function &f, int element, const std::vector<Expr> &
     for (size_t i = 0; i < args.size(); i++) {
         scope[f.args()[i]] = args[i];
     }
-    const Expr value = f.has_update_definition() ? read_reduction(f, element, args, scope) :
-                                                   read(f.values()[element], scope, f);
+    const Expr value =
+        f.has_update_definition() ? read_reduction(f, element, args, scope) : read(f.values()[element], scope, f);
     instances[{f.name(), element}].push_back({args, value});
     return value;
 }
@@ -284,6 +283,7 @@ std::string Reader::reduced_axis(const ReductionVariable &v, const std::vector<E
     if (wanted.empty()) {
         const size_t dollar = v.var.find('$');
         wanted = v.var.substr(0, dollar);
+        wanted = is_chosen_name(wanted) ? wanted : "r";  // Halide's numbers change from run to run
         const bool several = dollar != std::string::npos && v.var.substr(dollar) != "$x";
         wanted += several ? "_" + v.var.substr(dollar + 1) : "";
     }
@@ -301,9 +301,8 @@ std::string Reader::parallel_axis(const Function &f, int n, const OutputImagePar
     for (const Output &o : graph.outputs) {
         for (const std::string &name : o.axes) {
             const std::set<Usage> &known = indexed_as[name];
-            const bool alike = std::any_of(uses.begin(), uses.end(), [&](const Usage &u) {
-                return reductions.count(u.first) && known.count(u);
-            });
+            const bool alike = std::any_of(uses.begin(), uses.end(),
+                                           [&](const Usage &u) { return reductions.count(u.first) && known.count(u); });
             if (alike && !taken.count(name)) {
                 return name;
             }

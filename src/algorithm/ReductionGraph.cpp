@@ -118,8 +118,7 @@ class FindAxes : public Internal::IRVisitor {
 
 public:
     std::set<std::string> found;
-    explicit FindAxes(const ReductionGraph &graph)
-        : graph(graph) {
+    explicit FindAxes(const ReductionGraph &graph) : graph(graph) {
     }
 };
 

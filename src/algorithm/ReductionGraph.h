@@ -31,12 +31,7 @@ struct Axis {
     Expr min, extent;  // free of axes; a parallel axis has the extent of the output's dimension
 };
 
-enum class ReduceOp { Sum,
-                      Product,
-                      Max,
-                      Min,
-                      And,
-                      Or };
+enum class ReduceOp { Sum, Product, Max, Min, And, Or };
 
 /** "sum", "max", ... */
 const char *name_of(ReduceOp op);

@@ -11,8 +11,8 @@
  * batch axes and scalars; and over summaries.
  */
 
-#include "algorithm/ReductionGraph.h"
 #include "Roles.h"
+#include "algorithm/ReductionGraph.h"
 
 namespace strobe {
 

@@ -30,8 +30,7 @@ class Deriver {
     void place_output(const Output &o);
 
 public:
-    explicit Deriver(const ReductionGraph &graph)
-        : graph(graph), draft(graph) {
+    explicit Deriver(const ReductionGraph &graph) : graph(graph), draft(graph) {
     }
     Plan derive();
 };
@@ -85,7 +84,8 @@ void Deriver::place(const Reduction &r) {
             std::ostringstream what;
             what << text_of(blocked.expr) << " cannot be separated: " << blocked.reason;
             if (blocked.blockers.empty()) {
-                strobe_user_error() << "In Func " << r.name << ": " << what.str() << ", and no earlier result is in it.";
+                strobe_user_error() << "In Func " << r.name << ": " << what.str()
+                                    << ", and no earlier result is in it.";
             }
             int last = pass;
             for (const std::string &b : blocked.blockers) {
@@ -94,8 +94,8 @@ void Deriver::place(const Reduction &r) {
             pass = last + 1;
             draft.plan.facts.push_back({r.name, "barrier",
                                         what.str() + "; so " + list(blocked.blockers) +
-                                            " must be final before, and pass " + std::to_string(pass + 1) +
-                                            " walks " + draft.plan.roles.stream + " again"});
+                                            " must be final before, and pass " + std::to_string(pass + 1) + " walks " +
+                                            draft.plan.roles.stream + " again"});
         }
     }
 }
@@ -111,8 +111,8 @@ void Deriver::place_output(const Output &o) {
         const std::vector<std::string> &axes = graph.reduction(name).axes;
         for (const std::string &feature : draft.plan.roles.features) {
             if (contains(draft.plan.inner, name) && contains(axes, feature)) {
-                strobe_user_error() << "Output " << o.name << " has an element of " << name << ", a score for each " << feature
-                                    << " and row: storing scores is what streaming avoids. Reduce them over "
+                strobe_user_error() << "Output " << o.name << " has an element of " << name << ", a score for each "
+                                    << feature << " and row: storing scores is what streaming avoids. Reduce them over "
                                     << draft.plan.roles.stream << " in the same algorithm instead.";
             }
         }
@@ -120,8 +120,8 @@ void Deriver::place_output(const Output &o) {
     try {
         output.value = separator.value(o.value);
     } catch (const Blocked &blocked) {
-        strobe_user_error() << "Output " << o.name << ": " << text_of(blocked.expr) << " cannot be computed after the stream: "
-                            << blocked.reason << ".";
+        strobe_user_error() << "Output " << o.name << ": " << text_of(blocked.expr)
+                            << " cannot be computed after the stream: " << blocked.reason << ".";
     }
     draft.plan.outputs.push_back(output);
 }

@@ -10,8 +10,7 @@ namespace strobe {
 using namespace Halide;
 using namespace Halide::Internal;
 
-Draft::Draft(const ReductionGraph &graph)
-    : graph(graph) {
+Draft::Draft(const ReductionGraph &graph) : graph(graph) {
     plan.roles = find_roles(graph);
 }
 
@@ -59,10 +58,13 @@ Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &g
         uses.insert(axes.begin(), axes.end());
     }
     const Roles &roles = plan.roles;
+    for (const std::string &feature : roles.features) {
+        if (uses.count(feature)) {
+            m.axes.push_back(feature);
+        }
+    }
     for (const Axis &a : graph.axes) {
-        const bool grid = a.name == roles.query || std::count(roles.batch.begin(), roles.batch.end(), a.name);
-        const bool feature = std::count(roles.features.begin(), roles.features.end(), a.name);
-        if (grid || (feature && uses.count(a.name))) {
+        if (a.name == roles.query || std::count(roles.batch.begin(), roles.batch.end(), a.name)) {
             m.axes.push_back(a.name);
         }
     }
@@ -111,8 +113,9 @@ void ReductionDeriver::refuse_cancellation(const Terms &terms) const {
                    (!term.factor.defined() || is_nonnegative(term.factor, {}));
     }
     if (offset && terms.size() > 1 && !one_sign) {
-        throw Blocked{r.body, separator.live(r.body),
-                      "it adds an earlier result to the stream, and the sums of the two parts can cancel to the last digit"};
+        throw Blocked{
+            r.body, separator.live(r.body),
+            "it adds an earlier result to the stream, and the sums of the two parts can cancel to the last digit"};
     }
 }
 
@@ -136,7 +139,8 @@ Terms ReductionDeriver::sum() {
                 part.scale = part.scale.plus(LinearForm(draft.pass(pass).pivots[pivot].ref()));
             }
             const Expr factor = term.factor.defined() ? cast(r.type, term.factor) : Expr();
-            part.coefficient = times(term.coefficient, draft.moment(pass, ReduceOp::Sum, r.type, term.guard, factor, pivot));
+            part.coefficient =
+                times(term.coefficient, draft.moment(pass, ReduceOp::Sum, r.type, term.guard, factor, pivot));
         }
         value.push_back(part);
     }
@@ -175,8 +179,8 @@ Terms ReductionDeriver::maximum_of_term(const Term &term, const Blocked &otherwi
     value.guard.clear();
     value.factor = value.power = Expr();
     if (term.power.defined()) {
-        value.scale = value.scale.plus(LinearForm(
-            draft.moment(pass, ReduceOp::Max, r.type, term.guard, cast(r.type, term.power))));
+        value.scale = value.scale.plus(
+            LinearForm(draft.moment(pass, ReduceOp::Max, r.type, term.guard, cast(r.type, term.power))));
     } else {
         const Expr factor = term.factor.defined() ? cast(r.type, term.factor) : make_one(r.type);
         const Expr guarded = term.guard.empty() ? factor : select(all_of(term.guard), factor, make_zero(r.type));

@@ -14,8 +14,7 @@ bool same(const Expr &a, const Expr &b) {
 }
 
 bool same(const std::vector<Expr> &a, const std::vector<Expr> &b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](const Expr &x, const Expr &y) { return same(x, y); });
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Expr &x, const Expr &y) { return same(x, y); });
 }
 
 bool is_zero(const Expr &e) {
@@ -111,9 +110,9 @@ const Call *as_call(const Expr &e, const std::string &function) {
     if (!call || (call->call_type != Call::PureExtern && call->call_type != Call::Extern)) {
         return nullptr;
     }
-    return call->name == function + "_f32" || call->name == function + "_f64" || call->name == function + "_f16" ?
-               call :
-               nullptr;
+    return call->name == function + "_f32" || call->name == function + "_f64" || call->name == function + "_f16"
+               ? call
+               : nullptr;
 }
 
 Expr where_else_zero(const Expr &c, const Expr &a) {
@@ -214,7 +213,7 @@ Expr negation(const Expr &c) {
 bool is_total(const Expr &e) {
     class Find : public IRGraphVisitor {
         using IRGraphVisitor::visit;
-        void visit(const Div *op) override {
+        void visit(const Div *) override {
             found = true;
         }
         void visit(const Call *op) override {
@@ -330,8 +329,8 @@ void replace_all(std::string &text, const std::string &from, const std::string &
 
 /** Halide prints the type of every Variable and Call; a reader does not need it. */
 std::string without_types(std::string text) {
-    static const char *types[] = {"float16", "float32", "float64", "bfloat16", "int8",   "int16",
-                                  "int32",   "int64",   "uint8",   "uint16",   "uint32", "uint64", "bool", "uint1"};
+    static const char *types[] = {"float16", "float32", "float64", "bfloat16", "int8",   "int16", "int32",
+                                  "int64",   "uint8",   "uint16",  "uint32",   "uint64", "bool",  "uint1"};
     for (const char *t : types) {
         replace_all(text, std::string("(") + t + ")", "");
     }
@@ -345,13 +344,15 @@ std::string without_types(std::string text) {
 std::string with_short_floats(const std::string &text) {
     std::string result;
     for (size_t i = 0; i < text.size();) {
-        const bool starts = isdigit(text[i]) && (i == 0 || !(isalnum(text[i - 1]) || text[i - 1] == '_' || text[i - 1] == '.'));
+        const bool starts =
+            isdigit(text[i]) && (i == 0 || !(isalnum(text[i - 1]) || text[i - 1] == '_' || text[i - 1] == '.'));
         size_t end = i;
         while (starts && end < text.size() && (isdigit(text[end]) || text[end] == '.')) {
             end++;
         }
         const std::string number = text.substr(i, end - i);
-        if (!starts || number.find('.') == std::string::npos || end == text.size() || (text[end] != 'f' && text[end] != 'e')) {
+        if (!starts || number.find('.') == std::string::npos || end == text.size() ||
+            (text[end] != 'f' && text[end] != 'e')) {
             const size_t take = starts ? end - i : 1;
             result += text.substr(i, take);
             i += take;

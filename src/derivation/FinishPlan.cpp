@@ -36,8 +36,7 @@ class Finisher {
     void add_reduction_facts(const Reduction &r, const Derived &derived);
 
 public:
-    explicit Finisher(const Draft &draft)
-        : draft(draft), graph(draft.graph), plan(draft.plan) {
+    explicit Finisher(const Draft &draft) : draft(draft), graph(draft.graph), plan(draft.plan) {
     }
     Plan finish();
 };
@@ -214,23 +213,26 @@ void Finisher::add_reduction_facts(const Reduction &r, const Derived &derived) {
         if (!term.guard.empty()) {
             kept += " where " + text_of(all_of(term.guard));
         }
-        plan.facts.push_back({r.name, "online",
-                              std::string(name_of(r.op)) + " over " + stream + " of " + kept +
-                                  (term.power.defined() ? ", kept relative to a pivot: exp(x - p) = exp(x - p') * exp(p' - p), "
-                                                          "and the last factor is free of " + stream :
-                                                          ", which needs no rescaling")});
+        plan.facts.push_back(
+            {r.name, "online",
+             std::string(name_of(r.op)) + " over " + stream + " of " + kept +
+                 (term.power.defined() ? ", kept relative to a pivot: exp(x - p) = exp(x - p') * exp(p' - p), "
+                                         "and the last factor is free of " +
+                                             stream
+                                       : ", which needs no rescaling")});
         Term factor;
         factor.coefficient = term.coefficient;
         factor.scale = term.scale;
         const Expr hoisted = materialised({factor}, r.type);
         if (!is_one(hoisted)) {
-            plan.facts.push_back({r.name, "hoisted", text_of(hoisted) + " is free of " + stream +
-                                                         " and multiplies the finished sum"});
+            plan.facts.push_back(
+                {r.name, "hoisted", text_of(hoisted) + " is free of " + stream + " and multiplies the finished sum"});
         }
     }
     if (derived.explained.empty()) {
-        plan.facts.push_back({r.name, "online", std::string("a ") + name_of(r.op) + " over " + stream +
-                                                    " merges by itself: it needs no rescaling"});
+        plan.facts.push_back(
+            {r.name, "online",
+             std::string("a ") + name_of(r.op) + " over " + stream + " merges by itself: it needs no rescaling"});
     }
 }
 
@@ -243,8 +245,9 @@ void Finisher::add_facts() {
         for (const std::string &a : r.over) {
             over += (over.empty() ? "" : ", ") + a;
         }
-        plan.facts.push_back({name, "inner", std::string("evaluated inside a tile: a ") + name_of(r.op) + " over " + over +
-                                                 " of " + text_of(r.body)});
+        plan.facts.push_back(
+            {name, "inner",
+             std::string("evaluated inside a tile: a ") + name_of(r.op) + " over " + over + " of " + text_of(r.body)});
     }
     for (const Reduction &r : graph.reductions) {
         auto it = draft.derived.find(r.name);

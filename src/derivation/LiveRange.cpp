@@ -36,8 +36,7 @@ class Solver {
     Expr extreme(const Expr &e, bool greatest) const;
 
 public:
-    Solver(const ReductionGraph &graph, const Roles &roles)
-        : graph(graph), roles(roles) {
+    Solver(const ReductionGraph &graph, const Roles &roles) : graph(graph), roles(roles) {
     }
     void fill(MaskVerdict &verdict) const;
 };
@@ -52,8 +51,7 @@ int occurrences(const Expr &e, const std::string &name) {
     public:
         const std::string &name;
         int n = 0;
-        explicit Count(const std::string &name)
-            : name(name) {
+        explicit Count(const std::string &name) : name(name) {
         }
     } count(name);
     e.accept(&count);
@@ -80,8 +78,7 @@ bool Solver::loads_rows(const Expr &e) const {
     public:
         const std::string &a, &b;
         bool found = false;
-        Find(const std::string &a, const std::string &b)
-            : a(a), b(b) {
+        Find(const std::string &a, const std::string &b) : a(a), b(b) {
         }
     } find(roles.query, roles.stream);
     e.accept(&find);
@@ -97,11 +94,12 @@ bool Solver::invert(const Expr &e, Expr bound, bool upper, Constraints &result) 
         return true;
     }
     if (const Add *op = e.as<Add>()) {
-        return uses(op->a, j) ? invert(op->a, bound - op->b, upper, result) : invert(op->b, bound - op->a, upper, result);
+        return uses(op->a, j) ? invert(op->a, bound - op->b, upper, result)
+                              : invert(op->b, bound - op->a, upper, result);
     }
     if (const Sub *op = e.as<Sub>()) {
-        return uses(op->a, j) ? invert(op->a, bound + op->b, upper, result) :
-                                invert(op->b, op->a - bound, !upper, result);
+        return uses(op->a, j) ? invert(op->a, bound + op->b, upper, result)
+                              : invert(op->b, op->a - bound, !upper, result);
     }
     if (const Mul *op = e.as<Mul>()) {
         const Expr &inner = uses(op->a, j) ? op->a : op->b;

@@ -26,8 +26,10 @@ struct Fact {
 };
 
 struct Pivot {
-    enum class Policy { RunningMax,  // the running maximum of the exponent
-                        Constant };  // `constant`: the exponent's range is provably safe
+    enum class Policy {
+        RunningMax,  // the running maximum of the exponent
+        Constant
+    };                 // `constant`: the exponent's range is provably safe
     std::string name;  // "%p0"
     Expr exponent;     // E over query, stream, batch axes and in-tile reductions
     Expr guard;        // where elements count, the same for all its moments. Undefined: everywhere

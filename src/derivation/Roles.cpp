@@ -47,8 +47,7 @@ class RoleFinder {
     void classify();
 
 public:
-    explicit RoleFinder(const ReductionGraph &graph)
-        : graph(graph) {
+    explicit RoleFinder(const ReductionGraph &graph) : graph(graph) {
     }
     Roles find() {
         find_stream();
@@ -130,7 +129,8 @@ void RoleFinder::find_stream() {
     roles.stream = candidates[0];
     for (const Reduction &r : graph.reductions) {
         if (!contains(r.over, roles.stream) && !contains(r.axes, roles.stream) && follows_stream(r)) {
-            strobe_user_error() << "Func " << r.name << " reduces " << list(r.over) << " after the stream: its body needs "
+            strobe_user_error() << "Func " << r.name << " reduces " << list(r.over)
+                                << " after the stream: its body needs "
                                 << "the finished reductions over " << roles.stream
                                 << ". Only pointwise work may follow them; compute " << r.name
                                 << " in an algorithm of its own, from the stored output.";

@@ -1,6 +1,8 @@
 #include "Separate.h"
 
 #include "Expressions.h"
+#include "SignTest.h"
+#include "SplitExponent.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,8 +20,7 @@ class WithValues : public IRMutator {
     const Expr &root;
 
 public:
-    WithValues(Separator &separator, const Expr &root)
-        : separator(separator), root(root) {
+    WithValues(Separator &separator, const Expr &root) : separator(separator), root(root) {
     }
     Expr mutate(const Expr &e) override {
         if (e.same_as(root)) {
@@ -28,279 +29,6 @@ public:
         return e.type().is_bool() ? separator.condition(e) : separator.value(e);
     }
 };
-
-/** One side of a sum, put back together the way the user wrote it. */
-struct Multiplier {
-    Expr by;
-    bool divides;
-    Expr applied_to(const Expr &e) const {
-        return divides ? e / by : e * by;
-    }
-};
-
-/** Takes the exponent apart along its sums: parts on the stream, parts on earlier results. */
-class ExponentSplitter {
-    Separator &separator;
-    std::vector<Multiplier> multipliers;
-    int sign = 1;
-    Expr row_part;  // free of the stream, no earlier result in it
-
-    Expr scaled(Expr e) const {
-        for (auto m = multipliers.rbegin(); m != multipliers.rend(); ++m) {
-            e = m->applied_to(e);
-        }
-        return e;
-    }
-    void add_to(Expr &sum, const Expr &e) const {
-        const Expr part = scaled(e);
-        sum = sum.defined() ? (sign > 0 ? sum + part : sum - part) : (sign > 0 ? part : -part);
-    }
-    Expr without_guards(const Expr &e);
-    void guard(const Expr &condition) {
-        result.guard = joined(result.guard, conjuncts(condition));
-    }
-    bool takes_masked(const Select *op, Expr *kept);
-    [[noreturn]] void block(const Expr &e) const {
-        throw Blocked{e, separator.live(e), "it multiplies the stream by an earlier result inside an exponential"};
-    }
-
-public:
-    Term result;
-    explicit ExponentSplitter(Separator &separator)
-        : separator(separator) {
-    }
-    void split(const Expr &u);
-    Term finish();
-};
-
-/** select(c, x, -inf) is x where c holds, in a sum as well. */
-bool ExponentSplitter::takes_masked(const Select *op, Expr *kept) {
-    if (!op || sign < 0 || !separator.live(op->condition).empty()) {
-        return false;
-    }
-    if (is_minus_infinity(op->false_value)) {
-        guard(op->condition);
-        *kept = op->true_value;
-        return true;
-    }
-    if (is_minus_infinity(op->true_value)) {
-        guard(negation(op->condition));
-        *kept = op->false_value;
-        return true;
-    }
-    return false;
-}
-
-Expr ExponentSplitter::without_guards(const Expr &e) {
-    Expr kept;
-    if (takes_masked(e.as<Select>(), &kept)) {
-        return without_guards(kept);
-    }
-    if (const Add *op = e.as<Add>()) {
-        const Expr a = without_guards(op->a), b = without_guards(op->b);
-        return is_zero(a) ? b : is_zero(b) ? a : a.same_as(op->a) && b.same_as(op->b) ? e : a + b;
-    }
-    if (const Sub *op = e.as<Sub>()) {
-        const Expr a = without_guards(op->a);
-        return a.same_as(op->a) ? e : a - op->b;
-    }
-    if (const Mul *op = e.as<Mul>()) {
-        for (const bool first : {true, false}) {
-            const Expr &x = first ? op->a : op->b, &by = first ? op->b : op->a;
-            if (separator.streams(by)) {
-                continue;
-            }
-            if (const auto c = as_const_float(by); c && *c <= 0) {
-                continue;
-            }
-            const Expr inner = without_guards(x);
-            if (!inner.same_as(x)) {
-                return first ? inner * by : by * inner;
-            }
-        }
-        return e;
-    }
-    if (const Div *op = e.as<Div>(); op && !separator.streams(op->b)) {
-        const Expr a = without_guards(op->a);
-        return a.same_as(op->a) ? e : a / op->b;
-    }
-    if (const Cast *op = e.as<Cast>(); op && op->value.type().is_float()) {
-        const Expr inner = without_guards(op->value);
-        return inner.same_as(op->value) ? e : cast(e.type(), inner);
-    }
-    return e;
-}
-
-void ExponentSplitter::split(const Expr &u) {
-    const bool streams = separator.streams(u), live = !separator.live(u).empty();
-    if (!live) {
-        const Expr kept = sign > 0 ? without_guards(u) : u;
-        if (!is_zero(kept)) {
-            add_to(streams ? result.power : row_part, kept);
-        }
-        return;
-    }
-    if (!streams) {
-        result.scale = result.scale.plus(LinearForm(scaled(separator.value(u))), sign);
-        return;
-    }
-    Expr kept;
-    if (const Add *op = u.as<Add>()) {
-        split(op->a);
-        split(op->b);
-    } else if (const Sub *op = u.as<Sub>()) {
-        split(op->a);
-        sign = -sign;
-        split(op->b);
-        sign = -sign;
-    } else if (takes_masked(u.as<Select>(), &kept)) {
-        split(kept);
-    } else if (const Cast *op = u.as<Cast>(); op && op->value.type().is_float() && op->type.is_float()) {
-        split(op->value);
-    } else if (const Mul *op = u.as<Mul>()) {
-        const bool by_b = !separator.streams(op->b) && separator.live(op->b).empty();
-        const bool by_a = !separator.streams(op->a) && separator.live(op->a).empty();
-        if (!by_a && !by_b) {
-            block(u);
-        }
-        multipliers.push_back({by_b ? op->b : op->a, false});
-        split(by_b ? op->a : op->b);
-        multipliers.pop_back();
-    } else if (const Div *op = u.as<Div>()) {
-        if (separator.streams(op->b) || !separator.live(op->b).empty()) {
-            block(u);
-        }
-        multipliers.push_back({op->b, true});
-        split(op->a);
-        multipliers.pop_back();
-    } else {
-        throw Blocked{u, separator.live(u), "an exponential of it has no factor that is free of the stream"};
-    }
-}
-
-Term ExponentSplitter::finish() {
-    if (row_part.defined() && result.power.defined()) {
-        result.power = result.power + row_part;
-    } else if (row_part.defined()) {
-        result.scale = result.scale.plus(LinearForm(row_part));
-    }
-    return result;
-}
-
-enum class Comparison { Greater,
-                        GreaterEqual,
-                        Equal,
-                        NotEqual };
-
-struct Compared {
-    Comparison kind;
-    Expr a, b;
-};
-
-std::optional<Compared> as_comparison(const Expr &c) {
-    if (const GT *op = c.as<GT>()) {
-        return Compared{Comparison::Greater, op->a, op->b};
-    }
-    if (const LT *op = c.as<LT>()) {
-        return Compared{Comparison::Greater, op->b, op->a};
-    }
-    if (const GE *op = c.as<GE>()) {
-        return Compared{Comparison::GreaterEqual, op->a, op->b};
-    }
-    if (const LE *op = c.as<LE>()) {
-        return Compared{Comparison::GreaterEqual, op->b, op->a};
-    }
-    if (const EQ *op = c.as<EQ>()) {
-        return Compared{Comparison::Equal, op->a, op->b};
-    }
-    if (const NE *op = c.as<NE>()) {
-        return Compared{Comparison::NotEqual, op->a, op->b};
-    }
-    return std::nullopt;
-}
-
-Expr compare(Comparison kind, const Expr &a, const Expr &b) {
-    switch (kind) {
-    case Comparison::Greater:
-        return a > b;
-    case Comparison::GreaterEqual:
-        return a >= b;
-    case Comparison::Equal:
-        return a == b;
-    case Comparison::NotEqual:
-        break;
-    }
-    return a != b;
-}
-
-/** select(row, a, b) for a condition free of the stream: it moves into the coefficients. */
-Terms hoisted(const Expr &row, const Terms &a, const Terms &b, Type t) {
-    const auto coefficient = [&](const Term &term) {
-        return term.coefficient.defined() ? cast(t, term.coefficient) : make_one(t);
-    };
-    const auto alike = [&](Term x, Term y) {
-        x.coefficient = y.coefficient = make_one(t);
-        return collected({x, y}, t).size() == 1;
-    };
-    Terms result, rest = collected(b, t);
-    for (Term term : collected(a, t)) {
-        const auto like = std::find_if(rest.begin(), rest.end(), [&](const Term &y) { return alike(term, y); });
-        if (like == rest.end()) {
-            term.coefficient = where_else_zero(row, coefficient(term));
-        } else {
-            term.coefficient = select(row, coefficient(term), coefficient(*like));
-            rest.erase(like);
-        }
-        result.push_back(term);
-    }
-    for (Term term : rest) {
-        term.coefficient = select(row, make_zero(t), coefficient(term));
-        result.push_back(term);
-    }
-    return result;
-}
-
-/** Where a c >= 0 is not 0. */
-Expr positive_where(const Expr &c, const Nonnegative &known) {
-    if (is_positive(c, known)) {
-        return const_true();
-    }
-    if (const Select *op = c.as<Select>(); op && is_zero(op->false_value)) {
-        const Expr inner = positive_where(op->true_value, known);
-        return is_const_one(inner) || same(inner, op->condition) ? op->condition : op->condition && inner;
-    }
-    if (const Div *op = c.as<Div>()) {  // by something that is not 0, or the user's own quotient is not finite
-        return positive_where(op->a, known);
-    }
-    if (const Mul *op = c.as<Mul>(); op && is_positive(op->b, known)) {
-        return positive_where(op->a, known);
-    }
-    if (const Mul *op = c.as<Mul>(); op && is_positive(op->a, known)) {
-        return positive_where(op->b, known);
-    }
-    return c > make_zero(c.type());
-}
-
-/** c compared with 0; of something that cannot be negative, said as c > 0. */
-Expr sign_test(Comparison kind, const Expr &c, const Nonnegative &known) {
-    if (as_const_float(c)) {
-        return simplify(compare(kind, c, make_zero(c.type())));
-    }
-    if (!is_nonnegative(c, known)) {
-        return compare(kind, c, make_zero(c.type()));
-    }
-    const Expr positive = positive_where(c, known);
-    switch (kind) {
-    case Comparison::Greater:
-    case Comparison::NotEqual:
-        return positive;
-    case Comparison::GreaterEqual:
-        return const_true();
-    case Comparison::Equal:
-        break;
-    }
-    return is_const_one(positive) ? const_false() : !positive;
-}
 
 }  // namespace
 
@@ -477,8 +205,8 @@ Terms Separator::conversion(const Expr &e, const Expr &value) {
         notes.push_back(text.str());
         return separate(value);
     }
-    return exact || (to.bits() >= from.bits() && to.is_int() && from.is_int()) ? converted(separate(value), to) :
-                                                                                other(e);
+    return exact || (to.bits() >= from.bits() && to.is_int() && from.is_int()) ? converted(separate(value), to)
+                                                                               : other(e);
 }
 
 Terms Separator::exponential(const Expr &e, const Expr &u) {
@@ -487,9 +215,7 @@ Terms Separator::exponential(const Expr &e, const Expr &u) {
 }
 
 Term Separator::exponent(const Expr &u) {
-    ExponentSplitter splitter(*this);
-    splitter.split(u);
-    return splitter.finish();
+    return split_exponent(*this, u);
 }
 
 Terms Separator::selection(const Expr &e, const Expr &condition, const Expr &a, const Expr &b) {
@@ -500,7 +226,8 @@ Terms Separator::selection(const Expr &e, const Expr &condition, const Expr &a, 
     if (streamed && lives) {
         // p > 0 for a positive term says that its guard holds.
         const std::optional<Compared> c = as_comparison(condition);
-        if (!c || c->kind == Comparison::GreaterEqual || c->kind == Comparison::Equal || !is_zero(c->b) || !is_zero(b)) {
+        if (!c || c->kind == Comparison::GreaterEqual || c->kind == Comparison::Equal || !is_zero(c->b) ||
+            !is_zero(b)) {
             block(condition, "the condition compares the stream with an earlier result");
         }
         const Terms of = separate(c->a);
@@ -544,8 +271,8 @@ Terms Separator::selection(const Expr &e, const Expr &condition, const Expr &a, 
         return separate(is_const_one(row) ? a : b);
     }
     const Not *inverse = row.as<Not>();
-    return inverse ? hoisted(inverse->a, separate(b), separate(a), e.type()) :
-                     hoisted(row, separate(a), separate(b), e.type());
+    return inverse ? selected(inverse->a, separate(b), separate(a), e.type())
+                   : selected(row, separate(a), separate(b), e.type());
 }
 
 Terms Separator::other(const Expr &e) {

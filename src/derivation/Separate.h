@@ -52,8 +52,7 @@ class Separator {
 public:
     Notes notes;
 
-    explicit Separator(const Knowledge &known)
-        : known(known) {
+    explicit Separator(const Knowledge &known) : known(known) {
     }
 
     bool streams(const Expr &e) const;

@@ -63,9 +63,9 @@ Terms product(const Terms &a, const Terms &b) {
             z.offset = x.offset || y.offset;
             z.guard = joined(x.guard, y.guard);
             z.factor = times(x.factor, y.factor);
-            z.power = x.power.defined() && y.power.defined() ? x.power + y.power :
-                      x.power.defined()                      ? x.power :
-                                                               y.power;
+            z.power = x.power.defined() && y.power.defined() ? x.power + y.power
+                      : x.power.defined()                    ? x.power
+                                                             : y.power;
             result.push_back(z);
         }
     }
@@ -152,10 +152,9 @@ std::optional<Terms> quotient(const Terms &n, const Terms &d, Type t, const Nonn
         return std::nullopt;
     }
     const Expr c = coefficient_of(*by, t);
-    const bool guarded = !as_const_float(c) && is_nonnegative(c, known) && !is_positive(c, known) &&
-                         std::any_of(known.begin(), known.end(), [&](const std::string &name) {
-                             return expr_uses_var(c, name);
-                         });
+    const bool guarded =
+        !as_const_float(c) && is_nonnegative(c, known) && !is_positive(c, known) &&
+        std::any_of(known.begin(), known.end(), [&](const std::string &name) { return expr_uses_var(c, name); });
     Terms result = n;
     for (Term &term : result) {
         term.coefficient = divided(coefficient_of(term, t), c, guarded);
@@ -204,6 +203,29 @@ std::optional<Terms> logarithm(const Terms &d, Type t) {
     }
     if (result.empty()) {
         add_free(make_zero(t));
+    }
+    return result;
+}
+
+Terms selected(const Expr &row, const Terms &a, const Terms &b, Type t) {
+    const auto alike = [&](Term x, Term y) {
+        x.coefficient = y.coefficient = make_one(t);
+        return collected({x, y}, t).size() == 1;
+    };
+    Terms result, rest = collected(b, t);
+    for (Term term : collected(a, t)) {
+        const auto like = std::find_if(rest.begin(), rest.end(), [&](const Term &y) { return alike(term, y); });
+        if (like == rest.end()) {
+            term.coefficient = where_else_zero(row, coefficient_of(term, t));
+        } else {
+            term.coefficient = select(row, coefficient_of(term, t), coefficient_of(*like, t));
+            rest.erase(like);
+        }
+        result.push_back(term);
+    }
+    for (Term term : rest) {
+        term.coefficient = select(row, make_zero(t), coefficient_of(term, t));
+        result.push_back(term);
     }
     return result;
 }

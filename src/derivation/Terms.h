@@ -53,6 +53,9 @@ std::optional<Terms> quotient(const Terms &n, const Terms &d, Type t, const Nonn
 /** log of a positive d. */
 std::optional<Terms> logarithm(const Terms &d, Type t);
 
+/** select(row, a, b) for a condition free of the stream: it moves into the coefficients. */
+Terms selected(const Expr &row, const Terms &a, const Terms &b, Type t);
+
 /** The Expr of terms that are all free of the stream. */
 Expr materialised(const Terms &terms, Type t);
 

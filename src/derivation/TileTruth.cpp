@@ -46,8 +46,7 @@ class ReplaceLoads : public IRMutator {
     }
 
 public:
-    ReplaceLoads(TileTruth &truth, std::function<bool(const Expr &)> varies)
-        : truth(truth), varies(std::move(varies)) {
+    ReplaceLoads(TileTruth &truth, std::function<bool(const Expr &)> varies) : truth(truth), varies(std::move(varies)) {
     }
 };
 
@@ -61,8 +60,7 @@ Expr high_corner(const std::string &axis) {
     return Variable::make(Int(32), axis + ".hi");
 }
 
-TileTruth::TileTruth(const ReductionGraph &graph, const Roles &roles)
-    : graph(graph), roles(roles) {
+TileTruth::TileTruth(const ReductionGraph &graph, const Roles &roles) : graph(graph), roles(roles) {
     for (const std::string &axis : {roles.query, roles.stream}) {
         corners.push(axis, Interval(low_corner(axis), high_corner(axis)));
     }

@@ -182,22 +182,23 @@ const float infinity = std::numeric_limits<float>::infinity();
 
 INSTANTIATE_TEST_SUITE_P(
     Writings, Updates,
-    testing::Values(Writing{"sum", ReduceOp::Sum, [](Expr f, Expr x) { return f + x; }, 0.0f},
-                    Writing{"sum_reversed", ReduceOp::Sum, [](Expr f, Expr x) { return x + f; }, 0.0f},
-                    Writing{"sum_of_three", ReduceOp::Sum, [](Expr f, Expr x) { return x + (f + 2 * x) - x * x; }, 0.0f},
-                    Writing{"difference", ReduceOp::Sum, [](Expr f, Expr x) { return f - x; }, 0.0f},
-                    Writing{"conditional", ReduceOp::Sum, [](Expr f, Expr x) { return select(x > 0, f + x, f); }, 0.0f},
-                    Writing{"conditional_else", ReduceOp::Sum, [](Expr f, Expr x) { return select(x > 0, f, x + f); }, 0.0f},
-                    Writing{"product", ReduceOp::Product, [](Expr f, Expr x) { return f * x; }, 1.0f},
-                    Writing{"max", ReduceOp::Max, [](Expr f, Expr x) { return max(x, f); }, -infinity},
-                    Writing{"max_select", ReduceOp::Max, [](Expr f, Expr x) { return select(f < x, x, f); }, -infinity},
-                    Writing{"max_select_greater", ReduceOp::Max, [](Expr f, Expr x) { return select(x >= f, x, f); }, -infinity},
-                    Writing{"max_select_keep", ReduceOp::Max, [](Expr f, Expr x) { return select(f > x, f, x); }, -infinity},
-                    Writing{"min", ReduceOp::Min, [](Expr f, Expr x) { return min(f, x); }, infinity},
-                    Writing{"min_select", ReduceOp::Min, [](Expr f, Expr x) { return select(x < f, x, f); }, infinity},
-                    Writing{"min_select_keep", ReduceOp::Min, [](Expr f, Expr x) { return select(f <= x, f, x); }, infinity},
-                    Writing{"and", ReduceOp::And, [](Expr f, Expr x) { return f && x; }, cast<bool>(1)},
-                    Writing{"or", ReduceOp::Or, [](Expr f, Expr x) { return x || f; }, cast<bool>(0)}),
+    testing::Values(
+        Writing{"sum", ReduceOp::Sum, [](Expr f, Expr x) { return f + x; }, 0.0f},
+        Writing{"sum_reversed", ReduceOp::Sum, [](Expr f, Expr x) { return x + f; }, 0.0f},
+        Writing{"sum_of_three", ReduceOp::Sum, [](Expr f, Expr x) { return x + (f + 2 * x) - x * x; }, 0.0f},
+        Writing{"difference", ReduceOp::Sum, [](Expr f, Expr x) { return f - x; }, 0.0f},
+        Writing{"conditional", ReduceOp::Sum, [](Expr f, Expr x) { return select(x > 0, f + x, f); }, 0.0f},
+        Writing{"conditional_else", ReduceOp::Sum, [](Expr f, Expr x) { return select(x > 0, f, x + f); }, 0.0f},
+        Writing{"product", ReduceOp::Product, [](Expr f, Expr x) { return f * x; }, 1.0f},
+        Writing{"max", ReduceOp::Max, [](Expr f, Expr x) { return max(x, f); }, -infinity},
+        Writing{"max_select", ReduceOp::Max, [](Expr f, Expr x) { return select(f < x, x, f); }, -infinity},
+        Writing{"max_select_greater", ReduceOp::Max, [](Expr f, Expr x) { return select(x >= f, x, f); }, -infinity},
+        Writing{"max_select_keep", ReduceOp::Max, [](Expr f, Expr x) { return select(f > x, f, x); }, -infinity},
+        Writing{"min", ReduceOp::Min, [](Expr f, Expr x) { return min(f, x); }, infinity},
+        Writing{"min_select", ReduceOp::Min, [](Expr f, Expr x) { return select(x < f, x, f); }, infinity},
+        Writing{"min_select_keep", ReduceOp::Min, [](Expr f, Expr x) { return select(f <= x, f, x); }, infinity},
+        Writing{"and", ReduceOp::And, [](Expr f, Expr x) { return f && x; }, cast<bool>(1)},
+        Writing{"or", ReduceOp::Or, [](Expr f, Expr x) { return x || f; }, cast<bool>(0)}),
     [](const auto &info) { return std::string(info.param.name); });
 
 /** The graph, evaluated, equals what Halide computes from the Funcs. */
@@ -240,8 +241,9 @@ TEST(Read, ValuesAreHalides) {
         const Halide::Buffer<float> sums = lse.realize({z.queries, z.heads, z.batches});
         for (size_t n = 0; n < 2; n++) {
             evaluate.for_each_point(graph.outputs[n].axes, [&](const Point &point) {
-                const double expected = n == 0 ? values(int(point.at("d")), int(point.at("i")), int(point.at("h")), int(point.at("b"))) :
-                                                 sums(int(point.at("i")), int(point.at("h")), int(point.at("b")));
+                const double expected =
+                    n == 0 ? values(int(point.at("d")), int(point.at("i")), int(point.at("h")), int(point.at("b")))
+                           : sums(int(point.at("i")), int(point.at("h")), int(point.at("b")));
                 const double got = evaluate.value(graph.outputs[n].value, point);
                 ASSERT_NEAR(got, expected, 1e-5) << variant.name << ", " << graph.outputs[n].name << "\n" << graph;
             });

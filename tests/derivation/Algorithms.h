@@ -136,15 +136,14 @@ inline std::vector<Func> bare(Inputs &in, const ScoreOf &score) {
     RDom depth(0, in.q.dim(0).extent()), r(0, in.keys());
     Func dot("dot"), a("a"), weight("weight"), total("total"), sum("sum"), out("result"), lse("logarithm");
     dot(in.j, in.i, in.h, in.b) = 0.0f;
-    dot(in.j, in.i, in.h, in.b) = Halide::cast<float>(in.k(depth, in.j, in.h / g, in.b)) *
-                                      Halide::cast<float>(in.q(depth, in.i, in.h, in.b)) +
-                                  dot(in.j, in.i, in.h, in.b);
+    dot(in.j, in.i, in.h, in.b) =
+        Halide::cast<float>(in.k(depth, in.j, in.h / g, in.b)) * Halide::cast<float>(in.q(depth, in.i, in.h, in.b)) +
+        dot(in.j, in.i, in.h, in.b);
     a(in.j, in.i, in.h, in.b) = score(in, dot(in.j, in.i, in.h, in.b) * in.scale);
     weight(in.j, in.i, in.h, in.b) = Halide::exp(a(in.j, in.i, in.h, in.b));
     total(in.i, in.h, in.b) += weight(r, in.i, in.h, in.b);
     sum(in.d, in.i, in.h, in.b) += weight(r, in.i, in.h, in.b) * Halide::cast<float>(in.v(in.d, r, in.h / g, in.b));
-    out(in.d, in.i, in.h, in.b) =
-        Halide::cast(in.v.type(), sum(in.d, in.i, in.h, in.b) / total(in.i, in.h, in.b));
+    out(in.d, in.i, in.h, in.b) = Halide::cast(in.v.type(), sum(in.d, in.i, in.h, in.b) / total(in.i, in.h, in.b));
     lse(x, y, z) = Halide::log(total(x, y, z));
     return {out, lse};
 }

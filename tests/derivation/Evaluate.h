@@ -40,8 +40,8 @@ class EvaluateExpr : public Halide::Internal::IRVisitor {
         const double a = of(op->a), b = of(op->b);
         result = f(a, b);
     }
-#define STROBE_BINARY(NODE, FORMULA)                      \
-    void visit(const Halide::Internal::NODE *op) override { \
+#define STROBE_BINARY(NODE, FORMULA)                                      \
+    void visit(const Halide::Internal::NODE *op) override {               \
         binary(op, [](double a, double b) -> double { return FORMULA; }); \
     }
     STROBE_BINARY(Add, a + b)
@@ -120,7 +120,8 @@ public:
     }
 };
 
-inline double evaluate(const Data &data, const Halide::Expr &e, const std::function<double(const std::string &)> &variable) {
+inline double evaluate(const Data &data, const Halide::Expr &e,
+                       const std::function<double(const std::string &)> &variable) {
     return EvaluateExpr(data, variable).evaluate(e);
 }
 
@@ -164,8 +165,7 @@ class EvaluateGraph {
     std::map<std::pair<std::string, std::vector<double>>, double> memo;
 
 public:
-    EvaluateGraph(const ReductionGraph &graph, const Data &data)
-        : graph(graph), data(data) {
+    EvaluateGraph(const ReductionGraph &graph, const Data &data) : graph(graph), data(data) {
     }
 
     double value(const Halide::Expr &e, const Point &point) {
@@ -308,8 +308,8 @@ class EvaluatePlan {
         }
         for (size_t i = 0; i < pass.moments.size(); i++) {
             const Moment &m = pass.moments[i];
-            const bool elsewhere = std::any_of(m.axes.begin(), m.axes.end(),
-                                               [&](const std::string &axis) { return !point.count(axis); });
+            const bool elsewhere =
+                std::any_of(m.axes.begin(), m.axes.end(), [&](const std::string &axis) { return !point.count(axis); });
             if (elsewhere || (m.guard.defined() && value(m.guard, point) == 0)) {
                 continue;  // a moment with a feature axis that this output lacks, or a masked element
             }

@@ -122,8 +122,7 @@ class RandomProgram {
     }
 
 public:
-    RandomProgram(Inputs &in, std::mt19937 &random)
-        : in(in), random(random) {
+    RandomProgram(Inputs &in, std::mt19937 &random) : in(in), random(random) {
         score(in.j, in.i, in.h, in.b) = scores(in.q, in.k)(in.j, in.i, in.h, in.b) * in.scale;
     }
 

@@ -178,8 +178,7 @@ class RandomMask {
     }
 
 public:
-    RandomMask(const MaskFixture &f, std::mt19937 &random)
-        : f(f), random(random) {
+    RandomMask(const MaskFixture &f, std::mt19937 &random) : f(f), random(random) {
     }
     Expr condition(int depth) {
         if (depth > 0 && pick(3)) {
@@ -233,8 +232,7 @@ class Checker {
 public:
     int decided = 0, tiles = 0;  // where an exact verdict would decide
 
-    Checker(const MaskFixture &f, const Data &data, const MaskVerdict &v)
-        : f(f), data(data), v(v) {
+    Checker(const MaskFixture &f, const Data &data, const MaskVerdict &v) : f(f), data(data), v(v) {
     }
 
     /** What is wrong with the verdict on this tile; "" if nothing. */
@@ -266,11 +264,11 @@ public:
         const bool visited = begin < end && t.j1 >= begin && t.j0 < end;
         tiles += all || !any;
         decided += (all && full) || (!any && (dead || !visited));
-        return outside                             ? "a live element lies outside [begin, end)" :
-               dead && any                         ? "a dead tile has a live element" :
-               full && !all                        ? "a full tile has a dead element" :
-               v.contiguous && visited && !any     ? "without gaps, but a visited tile has no live element" :
-                                                     "";
+        return outside                           ? "a live element lies outside [begin, end)"
+               : dead && any                     ? "a dead tile has a live element"
+               : full && !all                    ? "a full tile has a dead element"
+               : v.contiguous && visited && !any ? "without gaps, but a visited tile has no live element"
+                                                 : "";
     }
 };
 
@@ -285,7 +283,9 @@ TEST(Masks, OfRandomConditionsAreSound) {
         data.scalars = {{"window", double(random() % 12)}};
         data.inputs["lengths"] = [](const std::vector<int> &) { return 11; };
         const bool sorted = random() % 2;
-        data.inputs["document"] = [=](const std::vector<int> &at) { return sorted ? at[0] / 6 : (at[0] * 7 + int(seed)) % 5; };
+        data.inputs["document"] = [=](const std::vector<int> &at) {
+            return sorted ? at[0] / 6 : (at[0] * 7 + int(seed)) % 5;
+        };
         data.inputs["starts"] = [](const std::vector<int> &at) { return at[0] * 3; };
         Checker checker(f, data, v);
         const int rows = 1 + int(random() % 8), columns = 1 + int(random() % 8);
@@ -293,9 +293,9 @@ TEST(Masks, OfRandomConditionsAreSound) {
             for (int j = 0; j < f.keys; j += columns) {
                 const Tile t = {i, std::min(i + rows, f.queries) - 1, j, std::min(j + columns, f.keys) - 1};
                 const std::string wrong = checker.check(t);
-                ASSERT_EQ(wrong, "") << "seed " << seed << ", rows " << t.i0 << ".." << t.i1 << ", keys " << t.j0 << ".."
-                                     << t.j1 << "\nguard " << guard << "\ndead " << v.dead << "\nfull " << v.full
-                                     << "\nbegin " << v.begin << "\nend " << v.end;
+                ASSERT_EQ(wrong, "") << "seed " << seed << ", rows " << t.i0 << ".." << t.i1 << ", keys " << t.j0
+                                     << ".." << t.j1 << "\nguard " << guard << "\ndead " << v.dead << "\nfull "
+                                     << v.full << "\nbegin " << v.begin << "\nend " << v.end;
             }
         }
         tiles += checker.tiles;
@@ -310,9 +310,13 @@ TEST(Masks, OfRandomConditionsAreSound) {
 /** For the usual masks the verdict is exact. */
 TEST(Masks, OfVariantsAreExact) {
     MaskFixture f(37, 45);
-    const std::vector<Expr> guards = {f.j <= f.i, f.j <= f.i && f.i - f.j <= f.window, f.j < 10 || f.j <= f.i,
-                                      f.document(f.i, f.b) == f.document(f.j, f.b), f.j < f.lengths(f.b),
-                                      f.j / 8 <= f.i / 8, f.j < f.starts(f.i, f.b)};
+    const std::vector<Expr> guards = {f.j <= f.i,
+                                      f.j <= f.i && f.i - f.j <= f.window,
+                                      f.j < 10 || f.j <= f.i,
+                                      f.document(f.i, f.b) == f.document(f.j, f.b),
+                                      f.j < f.lengths(f.b),
+                                      f.j / 8 <= f.i / 8,
+                                      f.j < f.starts(f.i, f.b)};
     Data data;
     data.scalars["window"] = 7;
     data.inputs["lengths"] = [](const std::vector<int> &) { return 21; };
@@ -324,9 +328,10 @@ TEST(Masks, OfVariantsAreExact) {
         for (int size : {1, 4, 8, 16}) {
             for (int i = 0; i < f.queries; i += size) {
                 for (int j = 0; j < f.keys; j += size) {
-                    ASSERT_EQ(checker.check({i, std::min(i + size, f.queries) - 1, j, std::min(j + size, f.keys) - 1}), "")
-                        << guard << " at " << i << ", " << j << ", tiles of " << size << ", begin " << v.begin << ", end "
-                        << v.end;
+                    ASSERT_EQ(checker.check({i, std::min(i + size, f.queries) - 1, j, std::min(j + size, f.keys) - 1}),
+                              "")
+                        << guard << " at " << i << ", " << j << ", tiles of " << size << ", begin " << v.begin
+                        << ", end " << v.end;
                 }
             }
         }

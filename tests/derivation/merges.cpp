@@ -86,8 +86,8 @@ std::vector<Program> programs() {
         return std::vector<Func>{out, lse};
     });
     add("sigmoid", 1, [](Inputs &in) {
-        return std::vector<Func>{sum_with_values(
-            in, select(causal(in.i, in.j), 1.0f / (1.0f + exp(-product(in))), 0.0f))};
+        return std::vector<Func>{
+            sum_with_values(in, select(causal(in.i, in.j), 1.0f / (1.0f + exp(-product(in))), 0.0f))};
     });
     add("relu_with_normaliser", 1, [](Inputs &in) {
         Expr w = max(product(in), 0.0f);
@@ -98,17 +98,16 @@ std::vector<Program> programs() {
     add("two_softmaxes", 1, [](Inputs &in) {
         Expr t = scores(in.q2, in.k2)(in.j, in.i, in.h, in.b) * in.scale;
         Softmax a = causal_softmax(in), b = softmax(where(causal(in.i, in.j), t), in.keys());
-        return std::vector<Func>{sum_with_values(in, a.weights(in.j, in.i, in.h, in.b) -
-                                                         in.lambda * b.weights(in.j, in.i, in.h, in.b))};
+        return std::vector<Func>{
+            sum_with_values(in, a.weights(in.j, in.i, in.h, in.b) - in.lambda * b.weights(in.j, in.i, in.h, in.b))};
     });
-    add("pair_bias", 1, [](Inputs &in) {
-        return from_blocks(in, [](Inputs &i, Expr s) { return s + i.bias(i.j, i.i, i.h, i.b); });
-    });
+    add("pair_bias", 1,
+        [](Inputs &in) { return from_blocks(in, [](Inputs &i, Expr s) { return s + i.bias(i.j, i.i, i.h, i.b); }); });
     add("two_masks_on_one_score", 1, [](Inputs &in) {
         Softmax near = softmax(where(sliding_window(in.i, in.j, in.window), product(in)), in.keys());
         Softmax all = causal_softmax(in);
-        return std::vector<Func>{sum_with_values(in, near.weights(in.j, in.i, in.h, in.b) * 0.25f +
-                                                         all.weights(in.j, in.i, in.h, in.b))};
+        return std::vector<Func>{
+            sum_with_values(in, near.weights(in.j, in.i, in.h, in.b) * 0.25f + all.weights(in.j, in.i, in.h, in.b))};
     });
     add("entropy", 2, [](Inputs &in) {
         Expr p = causal_softmax(in).weights(in.j, in.i, in.h, in.b);
@@ -141,7 +140,8 @@ std::vector<Program> programs() {
     });
     add("largest_and_least_score", 1, [](Inputs &in) {
         Func both("both");
-        both(in.i, in.h, in.b) = at(in, total(in, product(in), ReduceOp::Max)) - at(in, total(in, product(in), ReduceOp::Min));
+        both(in.i, in.h, in.b) =
+            at(in, total(in, product(in), ReduceOp::Max)) - at(in, total(in, product(in), ReduceOp::Min));
         return std::vector<Func>{both};
     });
     add("product_and_any_and_all", 1, [](Inputs &in) {
@@ -203,9 +203,9 @@ TEST_P(Merges, EqualTheDirectReductions) {
                         << "seed " << seed << ", " << graph.outputs[n].name << " at " << where.str() << "\n"
                         << plan;
                 } else {
-                    ASSERT_EQ(got, expected) << "seed " << seed << ", " << graph.outputs[n].name << " at "
-                                             << where.str() << "\n"
-                                             << plan;
+                    ASSERT_EQ(got, expected)
+                        << "seed " << seed << ", " << graph.outputs[n].name << " at " << where.str() << "\n"
+                        << plan;
                 }
             });
         }

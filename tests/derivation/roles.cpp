@@ -1,7 +1,7 @@
 // What each axis is for, found from its use.
+#include "derivation/Roles.h"
 #include "Algorithms.h"
 #include "algorithm/ReadAlgorithm.h"
-#include "derivation/Roles.h"
 
 #include <gtest/gtest.h>
 
@@ -89,8 +89,8 @@ TEST(Roles, OfStatisticsPerRowAndPerKey) {
     Func rows("rows"), columns("columns");
     rows(in.i, in.h, in.b) += in.q(depth, in.i, in.h, in.b) * in.q(depth, in.i, in.h, in.b);
     columns(in.j, in.h, in.b) += in.k(depth, in.j, in.h, in.b) * in.k(depth, in.j, in.h, in.b);
-    Expr s = scores(in.q, in.k)(in.j, in.i, in.h, in.b) /
-             Halide::sqrt(rows(in.i, in.h, in.b) * columns(in.j, in.h, in.b));
+    Expr s =
+        scores(in.q, in.k)(in.j, in.i, in.h, in.b) / Halide::sqrt(rows(in.i, in.h, in.b) * columns(in.j, in.h, in.b));
     const Roles r = roles_of({weighted_sum(softmax(s, in.keys()).weights, in.v, in.q)});
     EXPECT_EQ(r.stream, "j");
     EXPECT_EQ(r.query, "i");
