@@ -154,8 +154,8 @@ int run_commands(int argc, char **argv) {
                   "Example: strobe check prefix_lm prefix=40 -S 300 --keys 411 -H 8 --kv-heads 2");
     add_algorithms(check, check_request);
     add_target(check, check_request);
-    add_problem(check, check_request.problem);
     check_request.problem.queries = 256;
+    add_problem(check, check_request.problem);
     check->callback([&] {
         separate(check_request);
         code = check_command(check_request);

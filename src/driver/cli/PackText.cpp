@@ -40,12 +40,13 @@ std::vector<fs::path> regular_files(const std::string &folder) {
     return paths;
 }
 
-bool fill_from(const std::string &folder, int length, PackedText &text) {
-    text = PackedText();
+/** Packs up to length bytes; a file of n bytes gives at most share * sqrt(n) of them,
+ * so that long texts get more room, but none the whole sequence. */
+PackedText pack(const std::string &folder, const std::vector<fs::path> &files, size_t length, double share) {
+    PackedText text;
     text.folder = folder;
-    const size_t full = static_cast<size_t>(length);
-    for (const fs::path &path : regular_files(folder)) {
-        if (text.bytes.size() == full) {
+    for (const fs::path &path : files) {
+        if (text.bytes.size() == length) {
             break;
         }
         std::error_code error;
@@ -53,17 +54,31 @@ bool fill_from(const std::string &folder, int length, PackedText &text) {
         if (error || size < 32) {
             continue;
         }
-        // Long texts get more room, but none the whole sequence.
-        const size_t share = static_cast<size_t>(std::min(size, std::sqrt(size) * length / 1024));
-        const std::vector<uint8_t> bytes =
-            read_text(path, std::min(std::max<size_t>(share, 32), full - text.bytes.size()));
+        const size_t wanted = static_cast<size_t>(std::max(32.0, std::min(size, share * std::sqrt(size))));
+        const std::vector<uint8_t> bytes = read_text(path, std::min(wanted, length - text.bytes.size()));
         text.bytes.insert(text.bytes.end(), bytes.begin(), bytes.end());
         text.document.resize(text.bytes.size(), static_cast<int>(text.names.size()));
         if (!bytes.empty()) {
             text.names.push_back(fs::relative(path, folder, error).string());
         }
     }
-    return text.bytes.size() == full;
+    return text;
+}
+
+/** With larger shares where there are few files; false if all of them are too short. */
+bool fill_from(const std::string &folder, int length, PackedText &text) {
+    const std::vector<fs::path> files = regular_files(folder);
+    size_t before = 0;
+    for (double share = length / 1024.0;; share *= 2) {
+        text = pack(folder, files, static_cast<size_t>(length), share);
+        if (text.bytes.size() == static_cast<size_t>(length)) {
+            return true;
+        }
+        if (text.bytes.size() == before && share > length) {
+            return false;
+        }
+        before = text.bytes.size();
+    }
 }
 
 }  // namespace
