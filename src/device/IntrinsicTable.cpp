@@ -84,6 +84,12 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"wgmma_fence", "wgmma.fence.sync.aligned;"},
         {"wgmma_commit", "wgmma.commit_group.sync.aligned;"},
         {"wgmma_wait", "wgmma.wait_group.sync.aligned {c0};"},
+        // The same at the head of a loop that is never repeated ({0} is never negative):
+        // ptxas moves the wait freely inside a basic block, up to before the work
+        // that is meant to run under the contraction.
+        {"wgmma_wait_here",
+         "STROBE_HERE_{id}:\nwgmma.wait_group.sync.aligned {c0};\n"
+         "{ .reg .pred %sp; setp.lt.s32 %sp, {0}, 0; @%sp bra STROBE_HERE_{id}; }"},
     };
     return table;
 }
@@ -120,20 +126,23 @@ std::string register_list(const IntrinsicCall &call, const std::string &name, in
     return text + "}";
 }
 
-/** D += A * B on one warpgroup, 64 x n x 16.
+/** D += A * B on one warpgroup, 64 x n x 16. A descriptor's argument is its low word;
+ * the high word says: 128-byte swizzle, 1024 bytes between groups of eight rows.
  * wgmma_ss: constants type, n, D, accumulate, transposed-B; arguments A and B descriptors.
  * wgmma_rs: constants type, n, D, A, first A register, accumulate, transposed-B; argument B's descriptor. */
 std::string wgmma(const IntrinsicCall &call) {
     const auto &c = call.constants;
     const int n = std::stoi(c.at(1));
-    const std::string head = "wgmma.mma_async.sync.aligned.m64n" + c[1] + "k16.f32." + c[0] + "." + c[0] + " " +
-                             register_list(call, c[2], 0, n / 2) + ", ";
-    if (call.op == "wgmma_ss") {
-        return head + call.arguments.at(0) + ", " + call.arguments.at(1) + ", " + c.at(3) + ", 1, 1, 0, " + c.at(4) +
-               ";";
+    std::string text = "{ .reg .b64 %sd0, %sd1;";
+    for (size_t i = 0; i < call.arguments.size(); i++) {
+        text += " mov.b64 %sd" + std::to_string(i) + ", {" + call.arguments[i] + ", 0x40000040};";
     }
-    return head + register_list(call, c.at(3), std::stoi(c.at(4)), 4) + ", " + call.arguments.at(0) + ", " + c.at(5) +
-           ", 1, 1, " + c.at(6) + ";";
+    text += "\n\twgmma.mma_async.sync.aligned.m64n" + c[1] + "k16.f32." + c[0] + "." + c[0] + " " +
+            register_list(call, c[2], 0, n / 2) + ", ";
+    if (call.op == "wgmma_ss") {
+        return text + "%sd0, %sd1, " + c.at(3) + ", 1, 1, 0, " + c.at(4) + "; }";
+    }
+    return text + register_list(call, c.at(3), std::stoi(c.at(4)), 4) + ", %sd0, " + c.at(5) + ", 1, 1, " + c.at(6) + "; }";
 }
 
 }  // namespace

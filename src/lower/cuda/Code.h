@@ -72,6 +72,11 @@ public:
     }
 };
 
+/** Halide's thread index of the block. */
+inline Expr thread_index() {
+    return Halide::Internal::Variable::make(Halide::Int(32), "k" + Halide::Internal::gpu_thread_name(0));
+}
+
 inline Expr u32(const Expr &e) {
     return Halide::cast(Halide::UInt(32), e);
 }

@@ -13,16 +13,16 @@ std::string matrix_type(Type t) {
     return t.is_bfloat() ? "bf16" : "f16";
 }
 
-/** Matrix descriptor of a swizzled operand at a shared address: the high word holds
- * the layout, the low word the address. Offsets are added to the low word. */
-Expr descriptor(const Expr &address, int leading_bytes, int stride_bytes) {
-    const uint64_t layout = (uint64_t(1) << 62) | (uint64_t(stride_bytes >> 4) << 32) | (uint64_t(leading_bytes >> 4) << 16);
-    return cast<uint64_t>((address & cast<uint32_t>(Expr(0x3FFFF))) >> cast<uint32_t>(Expr(4))) |
-           UIntImm::make(UInt(64), layout);
+/** Low word of the matrix descriptor of a swizzled operand at a shared address: where
+ * it is, and how far apart its panels are. In 16-byte units, so offsets are added. */
+Expr descriptor(const Expr &address, int panel_bytes) {
+    return ((address & u32(0x3FFFF)) >> u32(4)) | u32((panel_bytes >> 4) << 16);
 }
 
-Expr u64(int64_t x) {
-    return UIntImm::make(UInt(64), x);
+/** Tells ptxas that a value is the same in the whole warp, so that what depends on it,
+ * down to the matrix descriptors, stays in uniform registers. */
+Expr uniform(const Expr &e) {
+    return device::shuffle_from(e, 0);
 }
 
 std::string packed(const std::string &weights) {
@@ -52,33 +52,41 @@ void StreamKernel::start_scores(Code &code, const Expr &iteration) {
     for (const TileOp *op : scores) {
         const Operand &a = operand(op->a), &b = operand(op->b);
         const int n = program.value(op->dst).dims[1].size;
-        const Expr rows = Variable::make(UInt(64), "descriptor_" + plain(op->a));
-        const Expr columns = Variable::make(UInt(64), "descriptor_" + plain(op->b)) +
-                             cast<uint64_t>(stage_of(b, iteration) * (b.stage_bytes() >> 4));
+        const Expr rows = Variable::make(UInt(32), "descriptor_" + plain(op->a)) +
+                          u32(stage_of(a, Code::get_int("works")) * (a.stage_bytes() >> 4));
+        const Expr columns = Variable::make(UInt(32), "descriptor_" + plain(op->b)) +
+                             u32(stage_of(b, iteration) * (b.stage_bytes() >> 4));
         for (int k = 0; k < (a.columns + 15) / 16; k++) {
             const int panel = k / 4, bytes = (k % 4) * 32;
             code.run("wgmma_ss",
                      {matrix_type(op->operand_type), std::to_string(n), plain(op->dst), k > 0 ? "1" : "0", "0"},
-                     {rows + u64((panel * a.panel_bytes() + bytes) >> 4),
-                      columns + u64((panel * b.panel_bytes() + bytes) >> 4)});
+                     {rows + u32((panel * a.panel_bytes() + bytes) >> 4),
+                      columns + u32((panel * b.panel_bytes() + bytes) >> 4)});
         }
     }
     code.run("wgmma_commit");
 }
 
 /** Starts accumulator += packed weights x streamed rows. */
-void StreamKernel::start_sums(Code &code, const Expr &iteration) {
+void StreamKernel::start_sums(Code &code, const Expr &iteration, bool last) {
     code.run("wgmma_fence");
     for (const TileOp *op : sums) {
         const Operand &b = operand(op->b);
         const int n = (b.columns + 7) / 8 * 8;
-        const Expr base = Variable::make(UInt(64), "descriptor_" + plain(op->b)) +
-                          cast<uint64_t>(stage_of(b, iteration) * (b.stage_bytes() >> 4));
+        Expr base = Variable::make(UInt(32), "descriptor_" + plain(op->b)) +
+                    u32(stage_of(b, iteration) * (b.stage_bytes() >> 4));
+        if (last) {
+            // Through a shuffle, or ptxas works out this contraction's descriptors
+            // inside the loop, in each step anew, and runs out of registers.
+            base = device::shuffle_from(base, 0);
+        }
+        code.set("sum_base", base);
+        base = device::get(UInt(32), "sum_base", 0);
         for (int k = 0; k < b.rows / 16; k++) {
             code.run("wgmma_rs",
                      {matrix_type(op->operand_type), std::to_string(n), plain(op->dst), packed(op->a),
                       std::to_string(4 * k), "1", "1"},
-                     {base + u64((k * 2048) >> 4)});
+                     {base + u32((k * 2048) >> 4)});
         }
     }
     code.run("wgmma_commit");
@@ -107,15 +115,15 @@ void StreamKernel::pack_weights(Code &code) {
  * elementwise work runs under another's contractions. */
 void StreamKernel::take_turn(Code &code) {
     if (choices.pingpong) {
-        code.run("named_sync", {}, {u32(Code::get_int("warpgroup") + 1), cast<uint32_t>(Expr(256))});
+        code.run("named_sync", {}, {u32(warpgroup() + 1), u32(256)});
     }
 }
 
 void StreamKernel::pass_turn(Code &code) {
     if (choices.pingpong) {
-        const Expr next = Code::get_int("warpgroup") + 2;
+        const Expr next = warpgroup() + 2;
         code.run("named_arrive", {},
-                 {u32(select(next > choices.consumers, 1, next)), cast<uint32_t>(Expr(256))});
+                 {u32(select(next > choices.consumers, 1, next)), u32(256)});
     }
 }
 
@@ -130,66 +138,76 @@ void StreamKernel::release(Code &code, const std::vector<const TileOp *> &contra
     }
 }
 
-/** The step's maps and reductions: those on accumulators (late) or all others. */
-void StreamKernel::elementwise(Code &code, Elements &elements, bool late, bool first) {
-    for (const TileOp &op : pass.step) {
-        const bool on_accumulator = accumulators.count(op.dst) != 0;
-        if ((op.kind != TileOp::Kind::Map && op.kind != TileOp::Kind::Reduce) || on_accumulator != late) {
-            continue;
-        }
-        const auto emit = [&] {
-            if (op.kind == TileOp::Kind::Reduce) {
-                elements.reduce(op, lane_partial.count(op.dst) == 0);
-            } else {
-                elements.map(op);
-            }
-        };
-        const Expr factor = late ? rescale_factor(op, elements) : Expr();
-        if (op.when == TileOp::When::Partial) {
-            code.when(Code::get_int("partial") != 0, emit);
-        } else if (factor.defined()) {
-            if (!first) {  // before the first tile an accumulator is zero
-                const Expr changed = elements.row_value(factor, 0) != 1.0f || elements.row_value(factor, 1) != 1.0f;
-                code.when(device::ballot(changed) != cast<uint32_t>(Expr(0)), emit);
-            }
+void StreamKernel::emit_op(Code &code, Elements &elements, const TileOp &op, bool first) {
+    const auto emit = [&] {
+        if (op.kind == TileOp::Kind::Reduce) {
+            elements.reduce(op, lane_partial.count(op.dst) == 0);
         } else {
-            emit();
+            elements.map(op);
+        }
+    };
+    const Expr factor = accumulators.count(op.dst) ? rescale_factor(op, elements) : Expr();
+    if (op.when == TileOp::When::Partial) {
+        code.when(Code::get_int("partial") != 0, emit);
+    } else if (!factor.defined()) {
+        emit();
+    } else if (!first) {  // before the first tile an accumulator is zero
+        const Expr changed = elements.row_value(factor, 0) != 1.0f || elements.row_value(factor, 1) != 1.0f;
+        code.when(device::ballot(changed) != u32(0), emit);
+    }
+}
+
+/** The step's maps and reductions. Those on accumulators come as soon as what they
+ * read has been computed, behind finish_sums, which waits for the contractions. */
+void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const std::function<void()> &finish_sums) {
+    std::vector<const TileOp *> late, others;
+    for (const TileOp &op : pass.step) {
+        if (op.kind == TileOp::Kind::Map || op.kind == TileOp::Kind::Reduce) {
+            (accumulators.count(op.dst) ? late : others).push_back(&op);
+        }
+    }
+    // The last op that computes something the late ones read.
+    size_t ready = 0;
+    for (size_t n = 0; n < others.size(); n++) {
+        for (const TileOp *op : late) {
+            const bool is_read = expr_uses_var(op->expr, others[n]->dst);
+            const bool redefined = expr_uses_var(others[n]->expr, others[n]->dst);
+            ready = is_read && !redefined ? n + 1 : ready;
+        }
+    }
+    for (size_t n = 0; n <= others.size(); n++) {
+        if (n == ready) {
+            finish_sums();
+            for (const TileOp *op : late) {
+                emit_op(code, elements, *op, first);
+            }
+        }
+        if (n < others.size()) {
+            emit_op(code, elements, *others[n], first);
         }
     }
 }
 
 void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
     const Expr iteration = Code::get_int("iteration");
-    const auto wait_full = [&](const std::vector<const TileOp *> &contractions, const Expr &at) {
-        std::set<std::string> done;
-        for (const TileOp *op : contractions) {
-            const Operand &b = operand(op->b);
-            if (b.streamed && done.insert(op->b).second) {
-                code.run("barrier_wait", {}, {barrier(b.full) + u32(8 * stage_of(b, at)), phase_of(b, at)});
-            }
-        }
-    };
     if (scans()) {
         // The producer's note says which tile this is, and whether the block has more.
         if (!first) {
-            wait_full(scores, iteration);
-            code.set("note", device::call(Int(32), "load_shared", {}, {note_address(iteration)}));
+            wait_full(code, scores, iteration);
+            code.set("note", uniform(device::call(Int(32), "load_shared", {}, {note_address(iteration)})));
         }
         set_tile(code, elements, Code::get_int("note") >> 2);
-        code.set("partial", Code::get_int("note") & 1);
     } else {
-        set_tile(code, elements, Code::get_int("consumed"));
-        code.set("partial", select(elements.row_value(pass.mask.full, 0), 0, 1));
+        code.set("stream_lo", Code::get_int("stream_lo") - program.stream_tile);
     }
-    code.set("stream_column", Code::get_int("stream_lo") + Code::get_int("feature_column"));
     if (!scans()) {
-        wait_full(scores, iteration);
+        wait_full(code, scores, iteration);
     }
     take_turn(code);
     start_scores(code, iteration);
     if (!first) {
-        wait_full(sums, iteration - 1);
-        start_sums(code, iteration - 1);
+        wait_full(code, sums, iteration - 1);
+        start_sums(code, iteration - 1, false);
     }
     if (!first) {
         pass_turn(code);
@@ -199,25 +217,126 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
         pass_turn(code);
     }
     release(code, scores, iteration);
-    elementwise(code, elements, false, first);
-    if (!first) {
-        code.run("wgmma_wait", {"0"});
-        release(code, sums, iteration - 1);
-    }
-    elementwise(code, elements, true, first);
+    code.set("partial", scans() ? Code::get_int("note") & 1 : select(elements.row_value(pass.mask.full, 0), 0, 1));
+    elementwise(code, elements, first, [&] {
+        if (!first) {
+            code.run("wgmma_wait_here", {"0"}, {iteration});
+            release(code, sums, iteration - 1);
+        }
+    });
     pack_weights(code);
     code.set("iteration", iteration + 1);
-    code.set("consumed", Code::get_int("consumed") + 1);
+}
+
+/** Waits until the streamed operands of these contractions have arrived. */
+void StreamKernel::wait_full(Code &code, const std::vector<const TileOp *> &contractions, const Expr &iteration) {
+    std::set<std::string> done;
+    for (const TileOp *op : contractions) {
+        const Operand &b = operand(op->b);
+        if (b.streamed && done.insert(op->b).second) {
+            code.run("barrier_wait", {}, {barrier(b.full) + u32(8 * stage_of(b, iteration)), phase_of(b, iteration)});
+        }
+    }
+}
+
+/** Lets a tile pass in which none of this warpgroup's rows has a live element. */
+void StreamKernel::skip_tile(Code &code) {
+    const Expr iteration = Code::get_int("iteration");
+    take_turn(code);
+    pass_turn(code);
+    wait_full(code, scores, iteration);
+    release(code, scores, iteration);
+    wait_full(code, sums, iteration);
+    release(code, sums, iteration);
+    code.set("iteration", iteration + 1);
+    code.set("skips", Code::get_int("skips") - 1);
+}
+
+/** Tiles are walked from the last to the first. Registers: "skips", the tiles to let
+ * pass before those that meet the range of this warpgroup's rows, which is part of
+ * the block's; "stream_lo", the corner of the tile before the first of them; and
+ * "stream_stop", the corner of the last of them, or "stream_lo" if there is none. */
+void StreamKernel::set_own_range(Code &code, Elements &elements) {
+    const Expr end = Code::get_int("tile_first") + Code::get_int("tile_count");
+    if (has_range()) {
+        set_range(code, elements, "own_first", "own_count");
+        const Expr own_end = Code::get_int("own_first") + Code::get_int("own_count");
+        code.set("skips", select(Code::get_int("own_count") > 0, clamp(end - own_end, 0, Code::get_int("tile_count")),
+                                 Code::get_int("tile_count")));
+    } else {
+        code.set("own_first", Code::get_int("tile_first"));
+        code.set("skips", Expr(0));
+    }
+    // Rows beyond the end of the tensor have no tile.
+    code.when(Code::get_int("query_lo") > last_row(64), [&] { code.set("skips", Code::get_int("tile_count")); });
+    set_tile(code, elements, end - Code::get_int("skips"));
+    code.set("stream_stop", Code::get_int("stream_lo") -
+                                (end - Code::get_int("skips") - max(Code::get_int("own_first"), Code::get_int("tile_first"))) *
+                                    program.stream_tile);
+    code.when(Code::get_int("skips") == Code::get_int("tile_count"),
+              [&] { code.set("stream_stop", Code::get_int("stream_lo")); });
+}
+
+void StreamKernel::skip_tiles(Code &code) {
+    code.when(Code::get_int("skips") > 0, [&] {
+        code.loop("skip_tiles", [&] { skip_tile(code); }, [&] { return Code::get_int("skips") > 0; });
+    });
+}
+
+void StreamKernel::consume_tiles(Code &code, Elements &elements) {
+    const Expr iteration = Code::get_int("iteration");
+    const auto more = [&] {
+        return scans() ? (Code::get_int("note") & 2) == 0 : Code::get_int("stream_lo") > Code::get_int("stream_stop");
+    };
+    Expr any;
+    if (scans()) {
+        // The first note is -1 if the block has no live tile; its stages hold nothing then.
+        wait_full(code, scores, iteration);
+        code.set("note", uniform(device::call(Int(32), "load_shared", {}, {note_address(iteration)})));
+        code.when(Code::get_int("note") < 0, [&] {
+            release(code, scores, iteration);
+            release(code, sums, iteration);
+            code.set("iteration", iteration + 1);
+        });
+        any = Code::get_int("note") >= 0;
+    } else {
+        skip_tiles(code);
+        any = more();
+    }
+    code.when(any, [&] {
+        consume_tile(code, elements, true);
+        code.when(more(), [&] {
+            code.loop("consume_tiles", [&] { consume_tile(code, elements, false); }, more);
+        });
+        const Expr last = iteration - 1;
+        wait_full(code, sums, last);
+        start_sums(code, last, true);
+        code.run("wgmma_wait", {"0"});
+        release(code, sums, last);
+    });
+    // What only the epilogue needs is read again, rather than held through the loop.
+    read_slot(code);
+    if (has_range() && !scans()) {
+        const Expr first = elements.row_value(program.stream.min, 0);
+        code.set("skips", (Code::get_int("stream_lo") - first) / program.stream_tile - Code::get_int("tile_first"));
+        skip_tiles(code);
+    }
+    code.run("barrier_arrive_if", {}, {rows_empty(), select(thread_index() % 128 == 0, 1, 0)});
+}
+
+/** The block's coordinates from the producer; the rows are this warpgroup's own. */
+void StreamKernel::read_slot(Code &code) {
+    const std::vector<std::string> registers = slot_registers();
+    for (size_t n = 1; n < registers.size(); n++) {
+        code.set(registers[n], uniform(device::call(Int(32), "load_shared", {}, {slot_address(n)})));
+    }
+    code.set("query_lo", Code::get_int("query_lo") + warpgroup() * 64);
+    code.set("row0", Code::get_int("query_lo") + row_of_thread());
 }
 
 void StreamKernel::consume_block(Code &code, Elements &elements) {
-    decode(code, elements);
-    set_range(code, elements);
-    // From here on the rows are this warpgroup's own.
-    code.set("query_lo", Code::get_int("query_lo") + 64 * Code::get_int("warpgroup"));
-    code.set("query_hi", min(Code::get_int("query_hi"), Code::get_int("query_lo") + 63));
-    code.set("row0", Code::get_int("query_lo") + Code::get_int("row_of_thread"));
-
+    read_slot(code);
+    set_own_range(code, elements);
     const Stmt rest = code.block([&] {
         for (const TileOp &op : pass.prologue) {
             if (op.kind != TileOp::Kind::Fill) {
@@ -229,49 +348,7 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
                 code.set(plain(op.dst), i, op.expr);
             }
         }
-        const auto release_rows = [&] {
-            code.run("barrier_arrive_if", {}, {barrier(1), select(thread_index() % 128 == 0, 1, 0)});
-        };
-        code.set("consumed", Expr(0));
-        if (scans()) {
-            // The first note is -1 if the block has no live tile; its stages hold nothing then.
-            const Expr iteration = Code::get_int("iteration");
-            for (const Operand &o : operands) {
-                if (o.streamed) {
-                    code.run("barrier_wait", {}, {barrier(o.full) + u32(8 * stage_of(o, iteration)), phase_of(o, iteration)});
-                    break;
-                }
-            }
-            code.set("note", device::call(Int(32), "load_shared", {}, {note_address(iteration)}));
-            code.set("tile_count", select(Code::get_int("note") >= 0, 1, 0));
-            code.when(Code::get_int("note") < 0, [&] {
-                release(code, scores, iteration);
-                release(code, sums, iteration);
-                code.set("iteration", iteration + 1);
-            });
-        }
-        const auto more = [&] {
-            return scans() ? (Code::get_int("note") & 2) == 0 : Code::get_int("consumed") < Code::get_int("tile_count");
-        };
-        code.when(Code::get_int("tile_count") > 0, [&] {
-            consume_tile(code, elements, true);
-            code.when(more(), [&] {
-                code.loop("consume_tiles", [&] { consume_tile(code, elements, false); }, more);
-            });
-            release_rows();
-            const Expr last = Code::get_int("iteration") - 1;
-            std::set<std::string> done;
-            for (const TileOp *op : sums) {
-                const Operand &b = operand(op->b);
-                if (done.insert(op->b).second) {
-                    code.run("barrier_wait", {}, {barrier(b.full) + u32(8 * stage_of(b, last)), phase_of(b, last)});
-                }
-            }
-            start_sums(code, last);
-            code.run("wgmma_wait", {"0"});
-            release(code, sums, last);
-        });
-        code.when(Code::get_int("tile_count") == 0, release_rows);
+        consume_tiles(code, elements);
         epilogue(code, elements);
     });
     for (const Stmt &s : elements.block_start) {
@@ -297,36 +374,35 @@ Stmt StreamKernel::consumer() {
         elements.operands.insert(op->a);
     }
     code.run("registers_grow", {std::to_string(choices.consumer_registers)});
-    code.set("warpgroup", thread_index() / 128 - 1);
-    code.set("feature_column", thread_index() % 4 * 2);
-    code.set("row_of_thread", thread_index() % 128 / 32 * 16 + thread_index() % 32 / 4);
+    elements.last_row = [this] { return last_row(64); };
+    code.set("warpgroup", uniform(thread_index() / 128 - 1));
     code.set("works", Expr(0));
     code.set("iteration", Expr(0));
     if (choices.pingpong) {
-        code.when(Code::get_int("warpgroup") == choices.consumers - 1,
-                  [&] { code.run("named_arrive", {}, {cast<uint32_t>(Expr(1)), cast<uint32_t>(Expr(256))}); });
+        code.when(warpgroup() == choices.consumers - 1,
+                  [&] { code.run("named_arrive", {}, {u32(1), u32(256)}); });
     }
     code.loop(
         "consume",
         [&] {
-            code.run("barrier_wait", {}, {barrier(0), u32(Code::get_int("works") & 1)});
-            code.set("work", device::call(Int(32), "load_shared", {}, {shared(slot_offset) + u32((Code::get_int("works") & 1) * 4)}));
+            code.run("barrier_wait", {}, {rows_full(), rows_phase()});
+            code.set("work", uniform(device::call(Int(32), "load_shared", {}, {slot_address(0)})));
             code.when(Code::get_int("work") >= 0, [&] { consume_block(code, elements); });
             code.set("works", Code::get_int("works") + 1);
         },
         [&] { return Code::get_int("work") >= 0; });
     if (choices.pingpong) {
-        code.when(Code::get_int("warpgroup") == 0,
-                  [&] { code.run("named_sync", {}, {cast<uint32_t>(Expr(1)), cast<uint32_t>(Expr(256))}); });
+        code.when(warpgroup() == 0,
+                  [&] { code.run("named_sync", {}, {u32(1), u32(256)}); });
     }
     code.run("bulk_wait");
     Stmt body = elements.with_kernel_values(code.finish());
     for (const Operand &o : operands) {
         Expr start = shared(o.offset);
         if (!o.streamed) {
-            start = start + u32((thread_index() / 128 - 1) * (64 * 128));
+            start = start + u32(uniform(thread_index() / 128 - 1) * (64 * 128));
         }
-        body = LetStmt::make("descriptor_" + plain(o.name), descriptor(start, o.panel_bytes(), 1024), body);
+        body = LetStmt::make("descriptor_" + plain(o.name), descriptor(start, o.panel_bytes()), body);
     }
     return body;
 }

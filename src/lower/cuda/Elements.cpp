@@ -150,11 +150,18 @@ class Elements::RowTranslator : public IRMutator {
         if (op->name == query) {
             return Code::get_int("row0") + 8 * r;
         }
-        for (const char *corner : {".lo", ".hi"}) {
-            if (op->name == query + corner || op->name == stream + corner) {
-                return Code::get_int(plain((op->name.compare(0, query.size() + 1, query + ".") == 0 ? "query" : "stream") +
-                                           std::string(corner)));
-            }
+        if (op->name == query + ".lo") {
+            return Code::get_int("query_lo");
+        }
+        if (op->name == stream + ".lo") {
+            return Code::get_int("stream_lo");
+        }
+        if (op->name == query + ".hi") {
+            return self.last_row();
+        }
+        if (op->name == stream + ".hi") {
+            return min(Code::get_int("stream_lo") + (program.stream_tile - 1),
+                       mutate(program.stream.min + program.stream.extent - 1));
         }
         for (const Axis &a : program.grid) {
             if (a.name == op->name) {
@@ -166,13 +173,13 @@ class Elements::RowTranslator : public IRMutator {
             return bound->second();
         }
         if (op->name == thread_column_name) {
-            return Code::get_int(self.column_register);
+            return self.first_column();
         }
         if (op->name == offset_name) {
             return Expr(offset);
         }
         if (!self.column_axis.empty() && op->name == self.column_axis) {
-            return Code::get_int(self.column_register) + offset;
+            return self.first_column() + offset;
         }
         return self.parameters.resolve(op);
     }
@@ -493,7 +500,11 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
 
 void Elements::use_columns(const std::string &axis) {
     column_axis = axis;
-    column_register = axis == program.stream.name ? "stream_column" : "feature_column";
+}
+
+Expr Elements::first_column() const {
+    const Expr own = thread_index() % 4 * 2;
+    return column_axis == program.stream.name ? Code::get_int("stream_lo") + own : own;
 }
 
 void Elements::assign(const std::string &fragment, const Expr &value, const TileDim &columns) {

@@ -60,6 +60,8 @@ public:
     /** Fragments that the matrix unit reads: always computed as they are. */
     std::set<std::string> operands;
 
+    /** The last row of the block, or of the warpgroup's part of it, inside the domain. */
+    std::function<Expr()> last_row;
     /** What further Variables stand for: a verdict's summaries. */
     std::map<std::string, std::function<Expr()>> bindings;
     /** Code for the start of each block of rows, collected while emitting. */
@@ -95,9 +97,10 @@ private:
     std::map<std::string, Alias> aliases;
     std::vector<Hoisted> hoists;
     int names = 0;
-    std::string column_axis, column_register;  // of the fragment being computed
+    std::string column_axis;       // of the fragment being computed
     std::set<std::string> parts;               // fragments that stand for aliases
 
+    Expr first_column() const;  // of the thread
     void use_columns(const std::string &axis);
     void split_column(Term &t, Expr &constant) const;
 

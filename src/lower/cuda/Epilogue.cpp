@@ -9,7 +9,7 @@ using namespace Halide::Internal;
 
 /** Named barriers 8, 9, ... keep the threads of one warpgroup together. */
 static void sync_warpgroup(Code &code) {
-    code.run("named_sync", {}, {u32(Code::get_int("warpgroup") + 8), cast<uint32_t>(Expr(128))});
+    code.run("named_sync", {}, {u32(warpgroup() + 8), u32(128)});
 }
 
 /** One value a row, written by the first of the four lanes that hold it. */
@@ -51,11 +51,11 @@ void StreamKernel::store_staged(Code &code, Elements &elements, const Staged &s)
     const Cast *rounded = s.store->expr.as<Cast>();
     strobe_internal_assert(rounded) << s.store->expr;
     const int panel_bytes = program.query_tile * 128;
-    const Expr own = shared(s.offset) + u32(Code::get_int("warpgroup") * (64 * 128));
+    const Expr own = shared(s.offset) + u32(warpgroup() * (64 * 128));
     code.when(thread_index() % 128 == 0, [&] { code.run("bulk_wait_read"); });
     sync_warpgroup(code);
     for (int r = 0; r < 2; r++) {
-        code.set("stage_row", r, cast<int32_t>(own + u32((Code::get_int("row_of_thread") + 8 * r) * 128 + thread_index() % 4 * 4)));
+        code.set("stage_row", r, cast<int32_t>(own + u32((row_of_thread() + 8 * r) * 128 + thread_index() % 4 * 4)));
     }
     code.set("stage_swizzle", thread_index() % 32 / 4 * 16);
     elements.for_each_pair(rounded->value, s.feature, s.columns, [&](int r, int group, const Expr &a, const Expr &b) {

@@ -9,6 +9,9 @@ using namespace Halide::Internal;
 
 namespace {
 
+/** What a block may have on sm_90. */
+const int max_shared_bytes = 227 * 1024;
+
 int align(int x, int to) {
     return (x + to - 1) / to * to;
 }
@@ -159,9 +162,23 @@ void StreamKernel::find_lane_partial() {
 }
 
 void StreamKernel::lay_out() {
+    // Two blocks' row operands, if they fit: warpgroups then need not wait for each
+    // other between blocks.
+    const auto shared_bytes = [&](int stages) {
+        int bytes = 2048;  // barriers, slots, alignment
+        for (const Operand &o : operands) {
+            bytes += (o.streamed ? o.stages : stages) * o.stage_bytes();
+        }
+        for (const Staged &s : staged) {
+            bytes += s.panels() * program.query_tile * 128;
+        }
+        return bytes;
+    };
+    row_stages = shared_bytes(2) <= max_shared_bytes ? 2 : 1;
     int offset = 0;
-    barriers = 2;  // row operands: full, empty
+    barriers = 2 * row_stages;  // row operands: full, empty
     for (Operand &o : operands) {
+        o.stages = o.streamed ? o.stages : row_stages;
         o.offset = offset;
         offset = align(offset + o.stages * o.stage_bytes(), 1024);
         if (o.streamed) {
@@ -184,7 +201,7 @@ void StreamKernel::lay_out() {
     }
     barrier_offset = offset;
     slot_offset = offset + 8 * barriers;
-    note_offset = slot_offset + 8;
+    note_offset = slot_offset + 2 * row_stages * 4 * static_cast<int>(slot_registers().size());
     notes = 2 * choices.stages;
     kernel.shared_bytes = align(note_offset + 4 * notes, 128);
     kernel.threads = 128 * (choices.consumers + 1);

@@ -51,10 +51,11 @@ LinearForm added(LinearForm a, const LinearForm &b) {
 }  // namespace
 
 Expr scaled(const Expr &coefficient, const Expr &value) {
-    return is_const_one(coefficient) ? value :
-           is_const_zero(value)      ? value :
-           is_const_one(value)       ? coefficient :
-                                       coefficient * value;
+    return is_const_zero(coefficient) ? coefficient :
+           is_const_one(coefficient)  ? value :
+           is_const_zero(value)       ? value :
+           is_const_one(value)        ? coefficient :
+                                        coefficient * value;
 }
 
 bool integer_line(const Expr &e, const Differs &differs, const std::string &axis, int64_t &slope, Expr &offset) {

@@ -9,7 +9,7 @@ using namespace Halide::Internal;
 void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration) {
     const Call *call = o.load->expr.as<Call>();
     const TileValue &v = program.value(o.name);
-    const Expr full = o.streamed ? barrier(o.full) + u32(8 * stage_of(o, iteration)) : barrier(0);
+    const Expr full = o.streamed ? barrier(o.full) + u32(8 * stage_of(o, iteration)) : rows_full();
     for (int p = 0; p < o.panels(); p++) {
         const Expr to = shared(o.offset + p * o.panel_bytes()) + u32(stage_of(o, iteration) * o.stage_bytes());
         std::vector<Expr> args = {to, params.tensor_map(o.tensor_map), full};
@@ -31,7 +31,7 @@ void StreamKernel::produce_tile(Code &code, Elements &elements) {
     for (const Operand &o : operands) {
         if (o.streamed) {
             const Expr stage = u32(8 * stage_of(o, iteration));
-            code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ cast<uint32_t>(Expr(1))});
+            code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
             code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.stage_bytes())});
             produce_operand(code, elements, o, iteration);
         }
@@ -43,6 +43,7 @@ void StreamKernel::produce_tile(Code &code, Elements &elements) {
 Stmt StreamKernel::producer() {
     Code code;
     Elements elements(program, params, code);
+    elements.last_row = [this] { return last_row(program.query_tile); };
     int row_bytes = 0;
     for (const Operand &o : operands) {
         row_bytes += o.streamed ? 0 : o.stage_bytes();
@@ -52,29 +53,26 @@ Stmt StreamKernel::producer() {
     code.set("works", Expr(0));
     code.set("iteration", Expr(0));
     const Expr works = Code::get_int("works");
-    const auto publish = [&](const Expr &work) {
-        code.run("barrier_wait", {}, {barrier(1), u32((works & 1) ^ 1)});
-        code.run("store_shared", {}, {shared(slot_offset) + u32((works & 1) * 4), work});
-    };
+    const auto slot_free = [&] { code.run("barrier_wait", {}, {rows_empty(), rows_phase() ^ u32(1)}); };
     code.loop(
         "produce",
         [&] {
             decode(code, elements);
-            set_range(code, elements);
+            set_range(code, elements, "tile_first", "tile_count");
             code.when(thread_index() == 0, [&] {
-                publish(Code::get_int("work"));
-                code.run("barrier_expect", {}, {barrier(0), u32(row_bytes)});
+                slot_free();
+                const std::vector<std::string> registers = slot_registers();
+                for (size_t n = 0; n < registers.size(); n++) {
+                    code.run("store_shared", {}, {slot_address(n), Code::get_int(registers[n])});
+                }
+                code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)});
                 for (const Operand &o : operands) {
                     if (!o.streamed) {
-                        produce_operand(code, elements, o, 0);
+                        produce_operand(code, elements, o, works);
                     }
                 }
                 code.set("ticket", cast<int32_t>(device::call(UInt(32), "atomic_add", {},
-                                                              {params.workspace(counter), cast<uint32_t>(Expr(1))})));
-                // The block that draws the last ticket leaves the counter as it found it.
-                code.when(Code::get_int("ticket") == total_work() - 1, [&] {
-                    code.run("store_global", {}, {params.workspace(counter), cast<uint32_t>(Expr(0))});
-                });
+                                                              {params.workspace(counter), u32(1)})));
             });
             if (scans()) {
                 produce_scanned(code, elements);
@@ -85,7 +83,8 @@ Stmt StreamKernel::producer() {
                     code.loop(
                         "produce_tiles",
                         [&] {
-                            set_tile(code, elements, Code::get_int("step"));
+                            set_tile(code, elements, Code::get_int("tile_first") + Code::get_int("tile_count") - 1 -
+                                                         Code::get_int("step"));
                             produce_tile(code, elements);
                             code.set("iteration", Code::get_int("iteration") + 1);
                             code.set("step", Code::get_int("step") + 1);
@@ -93,13 +92,18 @@ Stmt StreamKernel::producer() {
                         [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
                 });
             }
+            // The block that draws the last ticket leaves the counter as it found it.
+            code.when(thread_index() == 0 && Code::get_int("ticket") == total_work() - 1, [&] {
+                code.run("store_global", {}, {params.workspace(counter), u32(0)});
+            });
             code.set("work", Code::get_int("ticket") + params.grid_size());
             code.set("works", works + 1);
         },
         [&] { return Code::get_int("work") < total_work(); });
     code.when(thread_index() == 0, [&] {
-        publish(Expr(-1));
-        code.run("barrier_arrive", {}, {barrier(0)});
+        slot_free();
+        code.run("store_shared", {}, {slot_address(0), Expr(-1)});
+        code.run("barrier_arrive", {}, {rows_full()});
     });
     return elements.with_kernel_values(
         Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}),
@@ -110,7 +114,7 @@ Stmt StreamKernel::build() {
     Code code;
     code.when(thread_index() == 0, [&] {
         for (int n = 0; n < barriers; n++) {
-            bool empty = n == 1;
+            bool empty = n >= row_stages && n < 2 * row_stages;
             for (const Operand &o : operands) {
                 empty |= o.streamed && n >= o.empty && n < o.empty + o.stages;
             }

@@ -15,7 +15,7 @@ bool StreamKernel::scans() const {
  * partial, + 2 if it is the block's last; or -1 for a block without live tiles. Twice
  * as many notes as stages, so that a slow warp still finds its own. */
 Expr StreamKernel::note_address(const Expr &iteration) const {
-    return shared(note_offset) + u32(iteration) % cast<uint32_t>(Expr(notes)) * cast<uint32_t>(Expr(4));
+    return shared(note_offset) + u32(iteration) % u32(notes) * u32(4);
 }
 
 /** Least and greatest element of a load over the block's rows, by the whole warp. */
@@ -25,7 +25,7 @@ void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summar
     elements.bindings["$element"] = [] { return Code::get_int("element"); };
     const Expr load = substitute(program.query.name, Variable::make(Int(32), "$element"), summary.load);
     for (int step = 0; step < program.query_tile / 32; step++) {
-        code.set("element", min(Code::get_int("query_lo") + step * 32 + thread_index(), Code::get_int("query_hi")));
+        code.set("element", min(Code::get_int("query_lo") + step * 32 + thread_index(), last_row(program.query_tile)));
         code.set("value", elements.row_value(load, 0));
         const Expr value = device::get(type, "value", 0);
         code.set(least, step == 0 ? value : min(device::get(type, least, 0), value));
@@ -72,7 +72,7 @@ void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
         // The note's slot is free once the first operand's stage is.
         code.run("barrier_wait", {},
                  {barrier(first->empty) + u32(8 * stage_of(*first, iteration)),
-                  phase_of(*first, iteration) ^ cast<uint32_t>(Expr(1))});
+                  phase_of(*first, iteration) ^ u32(1)});
         code.run("store_shared", {}, {note_address(iteration), Code::get_int("pending") + (last ? 2 : 0)});
         produce_tile(code, elements);
     });
@@ -122,7 +122,7 @@ void StreamKernel::produce_scanned(Code &code, Elements &elements) {
         for (const Operand &o : operands) {
             if (o.streamed) {
                 const Expr stage = u32(8 * stage_of(o, iteration));
-                code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ cast<uint32_t>(Expr(1))});
+                code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
                 code.run("store_shared", {}, {note_address(iteration), Expr(-1)});
                 code.run("barrier_arrive", {}, {barrier(o.full) + stage});
             }

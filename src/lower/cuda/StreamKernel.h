@@ -57,6 +57,16 @@ struct Staged {
     }
 };
 
+/** Which of the consumer warpgroups this is. */
+inline Expr warpgroup() {
+    return Code::get_int("warpgroup");
+}
+
+/** The first of the thread's two rows, from the start of its warpgroup's 64. */
+inline Expr row_of_thread() {
+    return thread_index() % 128 / 32 * 16 + thread_index() % 32 / 4;
+}
+
 class StreamKernel {
 public:
     StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
@@ -84,6 +94,7 @@ private:
     std::vector<const TileOp *> scores, sums;  // contractions of this tile, of the previous one
     std::set<std::string> accumulators;
     std::set<std::string> lane_partial;  // row sums combined across lanes only at the end
+    int row_stages = 1;  // blocks of rows whose row operands are in shared memory
     int barriers = 0, barrier_offset = 0, slot_offset = 0, note_offset = 0, notes = 0, counter = 0;
     std::map<std::string, int> summary_workspace;
 
@@ -106,11 +117,21 @@ private:
     // Walk.cpp: blocks of rows and tiles of the stream.
     Expr total_work();
     void decode(Code &code, Elements &elements);
-    void set_range(Code &code, Elements &elements);
-    void set_tile(Code &code, Elements &elements, const Expr &step);
+    void set_range(Code &code, Elements &elements, const std::string &first, const std::string &count);
+    bool has_range() const {
+        return pass.mask.begin.defined() || pass.mask.end.defined();
+    }
+    std::vector<std::string> slot_registers() const;
+    Expr slot_address(int n) const;
+    void read_slot(Code &code);
+    Expr last_row(int rows);
+    void set_tile(Code &code, Elements &elements, const Expr &tile);
     Expr stage_of(const Operand &o, const Expr &iteration) const;
     Expr phase_of(const Operand &o, const Expr &iteration) const;
     Expr barrier(int number) const;
+    Expr rows_full() const;
+    Expr rows_empty() const;
+    Expr rows_phase() const;
     Expr shared(const Expr &offset) const;
 
     Stmt producer();
@@ -119,10 +140,16 @@ private:
 
     Stmt consumer();
     void consume_block(Code &code, Elements &elements);
+    void consume_tiles(Code &code, Elements &elements);
+    void skip_tile(Code &code);
+    void skip_tiles(Code &code);
+    void set_own_range(Code &code, Elements &elements);
+    void wait_full(Code &code, const std::vector<const TileOp *> &contractions, const Expr &iteration);
     void consume_tile(Code &code, Elements &elements, bool first);
-    void elementwise(Code &code, Elements &elements, bool late, bool first);
+    void elementwise(Code &code, Elements &elements, bool first, const std::function<void()> &finish_sums);
+    void emit_op(Code &code, Elements &elements, const TileOp &op, bool first);
     void start_scores(Code &code, const Expr &iteration);
-    void start_sums(Code &code, const Expr &iteration);
+    void start_sums(Code &code, const Expr &iteration, bool last);
     void pack_weights(Code &code);
     void take_turn(Code &code);
     void pass_turn(Code &code);
@@ -133,9 +160,6 @@ private:
     void store_rows(Code &code, Elements &elements, const TileOp &op);
     void store_staged(Code &code, Elements &elements, const Staged &s);
 };
-
-/** Halide's thread index of the block. */
-Expr thread_index();
 
 }  // namespace strobe::cuda
 

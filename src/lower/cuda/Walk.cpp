@@ -21,10 +21,6 @@ Expr div_u(const Expr &a, const Expr &b) {
 
 }  // namespace
 
-Expr thread_index() {
-    return Variable::make(Int(32), "k" + gpu_thread_name(0));
-}
-
 Expr StreamKernel::shared(const Expr &offset) const {
     return Variable::make(UInt(32), "shared_base") + u32(offset);
 }
@@ -34,11 +30,11 @@ Expr StreamKernel::barrier(int number) const {
 }
 
 Expr StreamKernel::stage_of(const Operand &o, const Expr &iteration) const {
-    return o.stages == 1 ? Expr(0) : cast<int32_t>(u32(iteration) % cast<uint32_t>(Expr(o.stages)));
+    return o.stages == 1 ? Expr(0) : cast<int32_t>(u32(iteration) % u32(o.stages));
 }
 
 Expr StreamKernel::phase_of(const Operand &o, const Expr &iteration) const {
-    return (u32(iteration) / cast<uint32_t>(Expr(o.stages))) & cast<uint32_t>(Expr(1));
+    return (u32(iteration) / u32(o.stages)) & u32(1);
 }
 
 Expr StreamKernel::total_work() {
@@ -51,9 +47,9 @@ Expr StreamKernel::total_work() {
     return total;
 }
 
-/** From register "work" to the block's coordinates. Work runs through groups of
- * heads whose keys and values fit in the L2 together; inside a group through blocks
- * of rows, last rows first if later rows take longer, heads innermost. */
+/** From register "work" to the block's coordinates: head by head, so that the blocks
+ * that run together stream the same tiles. If later rows take longer, the longest go
+ * first instead, over as many heads as have their tiles in the L2 together. */
 void StreamKernel::decode(Code &code, Elements &elements) {
     const auto extent_of = [&](const Axis &a) {
         const CountTerm t = arguments.extent_of(a, 1);
@@ -69,19 +65,21 @@ void StreamKernel::decode(Code &code, Elements &elements) {
         row_bytes += o.streamed ? o.columns * 2 : 0;
     }
     code.set("blocks", ceil_div(rows, program.query_tile));
-    const Expr blocks = Code::get_int("blocks");
-    const Expr keys = elements.row_value(program.stream.extent, 0);
-    code.set("group", max(min(div_u(Expr(l2_budget / std::max(row_bytes, 1)), max(keys, 1)), heads), 1));
-    const Expr group = Code::get_int("group");
-    code.set("group_work", blocks * group);
-    const Expr work = Code::get_int("work");
-    code.set("group_first", div_u(work, Code::get_int("group_work")));
-    code.set("rest", work - Code::get_int("group_first") * Code::get_int("group_work"));
-    code.set("group_first", Code::get_int("group_first") * group);
-    code.set("group", min(group, heads - Code::get_int("group_first")));
-    code.set("row_tile", div_u(Code::get_int("rest"), group));
-    code.set("head", Code::get_int("group_first") + Code::get_int("rest") - Code::get_int("row_tile") * group);
-    if (program.query_descending) {
+    const Expr blocks = Code::get_int("blocks"), work = Code::get_int("work");
+    if (!program.query_descending) {
+        code.set("head", div_u(work, blocks));
+        code.set("row_tile", work - Code::get_int("head") * blocks);
+    } else {
+        const Expr keys = elements.row_value(program.stream.extent, 0);
+        code.set("group", max(min(div_u(Expr(l2_budget / std::max(row_bytes, 1)), max(keys, 1)), heads), 1));
+        const Expr group = Code::get_int("group");
+        code.set("group_work", blocks * group);
+        code.set("group_first", div_u(work, Code::get_int("group_work")));
+        code.set("rest", work - Code::get_int("group_first") * Code::get_int("group_work"));
+        code.set("group_first", Code::get_int("group_first") * group);
+        code.set("group", min(group, heads - Code::get_int("group_first")));
+        code.set("row_tile", div_u(Code::get_int("rest"), group));
+        code.set("head", Code::get_int("group_first") + Code::get_int("rest") - Code::get_int("row_tile") * group);
         code.set("row_tile", blocks - 1 - Code::get_int("row_tile"));
     }
     for (size_t n = 0; n < program.grid.size(); n++) {
@@ -96,28 +94,55 @@ void StreamKernel::decode(Code &code, Elements &elements) {
         }
     }
     code.set("query_lo", Code::get_int("row_tile") * program.query_tile);
-    code.set("query_hi", min(Code::get_int("query_lo") + (program.query_tile - 1), rows - 1));
 }
 
-/** Registers "tile_first" and "tile_count": the tiles that meet [begin, end). */
-void StreamKernel::set_range(Code &code, Elements &elements) {
+/** What the producer works out once a block and passes on through shared memory. */
+std::vector<std::string> StreamKernel::slot_registers() const {
+    std::vector<std::string> names = {"work", "query_lo", "tile_first", "tile_count"};
+    for (const Axis &a : program.grid) {
+        names.push_back("axis_" + plain(a.name));
+    }
+    return names;
+}
+
+/** Twice as many slots as blocks in flight: a slow warp may still read an old one. */
+Expr StreamKernel::slot_address(int n) const {
+    const int bytes = 4 * static_cast<int>(slot_registers().size());
+    return shared(slot_offset + 4 * n) + u32((Code::get_int("works") & (2 * row_stages - 1)) * bytes);
+}
+
+Expr StreamKernel::rows_full() const {
+    return barrier(0) + u32((Code::get_int("works") & (row_stages - 1)) * 8);
+}
+
+Expr StreamKernel::rows_empty() const {
+    return barrier(row_stages) + u32((Code::get_int("works") & (row_stages - 1)) * 8);
+}
+
+Expr StreamKernel::rows_phase() const {
+    return u32(Code::get_int("works") / row_stages) & u32(1);
+}
+
+/** Registers `first` and `count`: the tiles that meet [begin, end) for the rows query.lo to query.hi. */
+void StreamKernel::set_range(Code &code, Elements &elements, const std::string &first_tile, const std::string &count) {
     const Expr keys = elements.row_value(program.stream.extent, 0);
     const Expr first = elements.row_value(program.stream.min, 0);
     const auto value = [&](const Expr &e) { return elements.row_value(e, 0) - first; };
     const Expr begin = pass.mask.begin.defined() ? max(value(pass.mask.begin), 0) : Expr(0);
     const Expr end = pass.mask.end.defined() ? min(value(pass.mask.end), keys) : keys;
-    code.set("tile_first", begin / program.stream_tile);
-    code.set("tile_count", max(ceil_div(end, program.stream_tile) - Code::get_int("tile_first"), 0));
+    code.set(first_tile, begin / program.stream_tile);
+    code.set(count, max(ceil_div(end, program.stream_tile) - Code::get_int(first_tile), 0));
 }
 
-/** The tile's corners, for step 0, 1, ... of the block: from the last to the first.
- * Where tiles are judged at run time, a step is the number of the tile. */
-void StreamKernel::set_tile(Code &code, Elements &elements, const Expr &step) {
-    const Expr tile = scans() ? step : Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - step;
-    const Expr first = elements.row_value(program.stream.min, 0);
-    code.set("stream_lo", simplify(first + tile * program.stream_tile));
-    code.set("stream_hi", min(Code::get_int("stream_lo") + (program.stream_tile - 1),
-                              simplify(first + elements.row_value(program.stream.extent, 0) - 1)));
+/** The corner of tile number `tile` of the stream. */
+void StreamKernel::set_tile(Code &code, Elements &elements, const Expr &tile) {
+    code.set("stream_lo", simplify(elements.row_value(program.stream.min, 0) + tile * program.stream_tile));
+}
+
+/** The last of `rows` rows from query.lo on that the tensor has. */
+Expr StreamKernel::last_row(int rows) {
+    const CountTerm t = arguments.extent_of(program.query, 1);
+    return min(Code::get_int("query_lo") + (rows - 1), params.extent(package.buffers[t.buffer].name, t.dim) - 1);
 }
 
 }  // namespace strobe::cuda
