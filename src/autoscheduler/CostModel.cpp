@@ -13,15 +13,16 @@ namespace {
  * other, a large p is perfect overlap. By the number of warpgroups that compute: the second overlaps its
  * exponentials with the first one's contractions, a third adds little by itself. */
 constexpr double overlap[] = {1.5, 1.5, 2.05, 2.1};
-/** Taking turns on the matrix unit keeps a third warpgroup ready for it at any time, and costs a barrier's
- * handover each. */
-constexpr double overlap_of_turns = 0.5, handover_clocks = 25;
+/** Taking turns on the matrix unit keeps a third warpgroup ready for it at any time. Each turn costs a
+ * barrier's handover and the unit's fill and drain. */
+constexpr double overlap_of_turns = 1.9, handover_clocks = 110;
 /** Barriers, the pipeline's fill and drain, address arithmetic: once a tile. */
 constexpr double step_clocks = 100;
 /** Loads take this long; they are hidden behind the tiles that are in flight. */
 constexpr double load_latency = 1000;
-/** Per block: the first loads, the last results. A persistent block loads ahead. */
-constexpr double block_clocks = 4000, persistent_block_clocks = 1750;
+/** Per block: the first loads, the last results. A persistent block loads the next tiles meanwhile, and if
+ * there is room the next rows, too. */
+constexpr double block_clocks = 4000, persistent_block_clocks = 2500, ahead_block_clocks = 1750;
 /** Per row and pivot: the maximum across threads, the rescaling factor. */
 constexpr double row_issue = 100;
 /** Share of tiles in which a lazy maximum is raised all the same. */
@@ -158,7 +159,8 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
         batches *= (double)shape.sizes.at(b);
     }
     const bool gpu = machine.is_gpu();
-    fixed = (gpu ? (c.persistent ? persistent_block_clocks : block_clocks) : cpu_block_clocks) * plan.passes.size();
+    const double persistent = e.footprint.rows_ahead ? ahead_block_clocks : persistent_block_clocks;
+    fixed = (gpu ? (c.persistent ? persistent : block_clocks) : cpu_block_clocks) * plan.passes.size();
     for (size_t i = 0; i < e.passes.size(); i++) {
         e.block_clocks += e.visits[i].mean * e.passes[i].total;
         longest += std::max(e.visits[i].first, e.visits[i].last) * e.passes[i].total;

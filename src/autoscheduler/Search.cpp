@@ -13,7 +13,7 @@ namespace strobe {
 namespace {
 
 /** Predictions closer than this are taken as equal: the simpler choice wins. */
-constexpr double indifference = 0.005;
+constexpr double indifference = 0.01;
 
 std::set<std::string> given_names(const Schedule &given) {
     std::set<std::string> names;

@@ -8,7 +8,8 @@ namespace {
 
 constexpr int warpgroup_threads = 128;
 constexpr int warpgroup_rows = 64;
-constexpr int barrier_bytes = 1024;  // barriers, the tile counter, and alignment of the first tile
+constexpr int barrier_bytes = 2048;  // barriers, notes between warps, alignment of the first tile
+constexpr int panel_bytes = 128;     // a tile's rows are padded to panels of this width (tma's swizzle)
 constexpr int base_registers = 20;   // addresses, loop counters, descriptors
 // A warpgroup that copies: the coordinates and addresses of five-dimensional tensor copies, a ring's
 // stage and phase, the walk over blocks of rows. With 24, ptxas spills.
@@ -59,30 +60,35 @@ int64_t total(const std::vector<FootprintTerm> &terms) {
     return sum;
 }
 
-/** Operand tiles. Rows that come from the query axis are loaded once a block, and the results leave
- * through the same memory; streamed ones are kept `stages` times. */
-std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &choices) {
+/** Operand tiles: those indexed by rows are loaded once a block, streamed ones are kept `stages`
+ * times, and results are staged on their way out. */
+std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &choices, bool padded) {
     std::vector<FootprintTerm> terms;
-    int64_t rows = 0, results = 0;
-    std::string row_names;
+    auto row_bytes = [&](const std::optional<int64_t> &width, Halide::Type type) {
+        const int64_t bytes = width.value_or(0) * type.bytes();
+        return padded ? (bytes + panel_bytes - 1) / panel_bytes * panel_bytes : bytes;
+    };
     for (const Operand &o : work.operands()) {
-        const int64_t bytes = o.width.value_or(0) * o.type.bytes();
+        const int64_t bytes = row_bytes(o.width, o.type);
         if (o.by_stream) {
-            terms.push_back(
-                {std::to_string(choices.stages) + " x " + o.input, choices.stages * choices.stream_tile * bytes});
+            terms.push_back({(choices.stages > 1 ? std::to_string(choices.stages) + " x " : "") + o.input,
+                             choices.stages * choices.stream_tile * bytes});
         } else if (o.by_query) {
-            rows += choices.query_tile * bytes;
-            row_names += (row_names.empty() ? "" : ", ") + o.input;
+            terms.insert(terms.begin(), {o.input, choices.query_tile * bytes});
         }
     }
-    for (const Contraction &c : work.contractions) {
-        if (!c.scores) {
-            const int bytes = c.operands.empty() ? c.result.bytes() : c.operands[0].type.bytes();
-            results = std::max(results, choices.query_tile * c.size.value_or(0) * bytes);
-        }
+    for (const Result &r : work.results) {
+        terms.push_back({r.name, choices.query_tile * row_bytes(r.width, r.type)});
     }
-    terms.insert(terms.begin(), {row_names.empty() ? "results" : row_names, std::max(rows, results)});
     return terms;
+}
+
+int64_t row_operand_bytes(const Workload &work, const Choices &choices) {
+    int64_t bytes = 0;
+    for (const Operand &o : work.operands()) {
+        bytes += o.by_stream ? 0 : choices.query_tile * o.width.value_or(0) * o.type.bytes();
+    }
+    return bytes;
 }
 
 bool sizes_known(const Workload &work) {
@@ -105,7 +111,7 @@ Footprint footprint_of(const Workload &work, const Choices &choices, const Capab
     Footprint f;
     f.known = sizes_known(work);
     f.threads = warpgroup_threads * (choices.consumers + choices.producers);
-    f.shared_terms = operand_tiles(work, choices);
+    f.shared_terms = operand_tiles(work, choices, capability.bulk_copies);
     if (!capability.is_gpu()) {
         f.threads = 1;
         add_cpu_tiles(work, choices, f);
@@ -114,6 +120,7 @@ Footprint footprint_of(const Workload &work, const Choices &choices, const Capab
     }
     f.shared_terms.push_back({"barriers", barrier_bytes});
     f.shared_bytes = total(f.shared_terms);
+    f.rows_ahead = f.shared_bytes + row_operand_bytes(work, choices) <= capability.shared_bytes_per_block;
     for (const PassWorkload &pass : work.passes) {
         std::vector<FootprintTerm> terms = registers_of(work, pass, choices);
         if (total(terms) > f.registers) {

@@ -27,6 +27,7 @@ struct Footprint {
     std::vector<FootprintTerm> register_terms;
     int64_t shared_bytes = 0;  // GPU: of a block; CPU: what one block keeps in its caches
     std::vector<FootprintTerm> shared_terms;
+    bool rows_ahead = false;  // the next block's row operands fit, too
     int blocks_per_multiprocessor = 1;
 };
 

@@ -276,6 +276,22 @@ class Builder {
         work.passes.push_back(p);
     }
 
+    void add_result(const Output &o) {
+        Result r{o.name, o.type, 1};
+        bool columns = false;
+        for (const std::string &a : o.axes) {
+            if (is_row_axis(a)) {
+                continue;
+            }
+            columns = true;
+            std::optional<int64_t> size = known_size(graph, a, work.sizes);
+            r.width = r.width && size ? std::optional<int64_t>(*r.width * *size) : std::nullopt;
+        }
+        if (columns) {
+            work.results.push_back(r);
+        }
+    }
+
 public:
     Builder(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given) : graph(graph), plan(plan) {
         work.sizes = given;
@@ -293,6 +309,9 @@ public:
         }
         for (const Pass &pass : plan.passes) {
             add_pass(pass);
+        }
+        for (const Output &o : plan.outputs) {
+            add_result(o);
         }
         return work;
     }

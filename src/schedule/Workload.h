@@ -25,6 +25,13 @@ struct Operand {
     std::optional<int64_t> width;  // elements a row or key: the product of its feature and inner axes
 };
 
+/** An output with feature columns, which leaves tile by tile. */
+struct Result {
+    std::string name;
+    Type type;
+    std::optional<int64_t> width;  // elements a row
+};
+
 /** A sum of products, over an inner axis or over the stream. */
 struct Contraction {
     std::string func;                // the reduction's name, or the first of the moment's
@@ -48,6 +55,7 @@ struct PassWorkload {
 struct Workload {
     std::vector<Contraction> contractions;
     std::vector<PassWorkload> passes;
+    std::vector<Result> results;
     std::vector<std::string> inputs;  // every input tensor by name
     AxisSizes sizes;
 

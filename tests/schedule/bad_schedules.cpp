@@ -97,13 +97,14 @@ std::vector<BadSchedule> bad_schedules() {
           "a stream tile of at most 128"}},
         {"StagesAgainstShared",
          "k, v: stage(8) tile(i, 128) stream(j, 128)",
-         {"at most 3 stages, or a stream tile of at most 48",
-          "tiles take 545 KiB of shared memory (q 32 KiB + 8 x k 256 KiB + 8 x v 256 KiB + barriers 1 KiB)",
+         {"at most 2 stages, or a stream tile of at most 32",
+          "tiles take 578 KiB of shared memory (q 32 KiB + 8 x k 256 KiB + 8 x v 256 KiB + out 32 KiB + barriers 2 "
+          "KiB)",
           "sm_90a has 227 KiB a block"},
          "sm_90a",
          wide(128)},
         {"NineStages", "k, v: stage(9)", {"9 is too large", "1 to 8 stages"}},
-        {"HeadTooWide", "tile(i, 128)", {"tiles take 385 KiB of shared memory (q 256 KiB"}, "sm_90a", wide(1024)},
+        {"HeadTooWide", "tile(i, 128)", {"tiles take 642 KiB of shared memory (q 256 KiB"}, "sm_90a", wide(1024)},
         {"AccumulatorsTooWide", "tile(i, 64)", {"accumulators 256", "and has 240"}, "sm_90a", wide(512)},
         {"StagesDiffer", "k: stage(2) v: stage(3)", {"the other inputs have 2 stages"}},
         // Warps and registers.
