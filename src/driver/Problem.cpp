@@ -200,6 +200,7 @@ void fill(Buffer<> &buffer, const std::function<double(int64_t)> &value) {
             data[n] = convert<T>(value(n));
         }
     });
+    buffer.set_host_dirty();
 }
 
 double element(const Buffer<> &buffer, int64_t index) {

@@ -3,6 +3,11 @@
 #include "Progress.h"
 #include "driver/Compile.h"
 #include "driver/Reference.h"
+#include "runtime/CudaDriver.h"
+#include "support/Error.h"
+
+#include <algorithm>
+#include <cmath>
 
 namespace strobe {
 
@@ -21,6 +26,9 @@ Result run(Pipeline pipeline, std::vector<Buffer<>> outputs, const Target &targe
     do {
         Stopwatch running;
         pipeline.realize(Pipeline::RealizationArg(realization), target);
+        for (Buffer<> &b : result.outputs) {
+            b.device_sync();
+        }
         const double time = running.seconds();
         // The first run also pays for fresh memory and the thread pool.
         if (result.runs <= 1 || time < result.seconds) {
@@ -29,6 +37,9 @@ Result run(Pipeline pipeline, std::vector<Buffer<>> outputs, const Target &targe
         result.runs++;
         total += time;
     } while (seconds > 0 && (total < seconds || result.runs < 2));
+    for (Buffer<> &b : result.outputs) {
+        b.copy_to_host();
+    }
     return result;
 }
 
@@ -41,8 +52,20 @@ Instance prepare(const std::string &algorithm, const std::map<std::string, std::
     return instance;
 }
 
+std::string missing_gpu() {
+    try {
+        cuda::driver();
+        return "";
+    } catch (const RuntimeFailure &e) {
+        return e.what();
+    }
+}
+
 Result run_scheduled(const Request &request, Instance instance, double seconds) {
     const Target target = parse_target(request.target);
+    if (target.has_feature(Target::CUDA) && !missing_gpu().empty()) {
+        strobe_runtime_failure() << "can't run on " << request.target << ": " << missing_gpu();
+    }
     Stopwatch scheduling;
     autoschedule(instance.pipeline, target, requested_schedule(request));
     const double scheduled = scheduling.seconds();
@@ -61,6 +84,22 @@ Result run_float64(const Request &request, Instance instance) {
     const std::vector<Func> wide = widen_to_float64(instance.outputs);
     compute_reductions_at_root(wide);
     return run(Pipeline(wide), make_outputs(instance, wide, request.problem), reference_target(), 0);
+}
+
+Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Result &exact) {
+    double magnitude = 0;
+    for (int64_t k = 0; k < int64_t(exact.outputs[n].number_of_elements()); k++) {
+        const double x = std::abs(element(exact.outputs[n], k));
+        magnitude = std::isfinite(x) ? std::max(magnitude, x) : magnitude;
+    }
+    const Buffer<> &got = ours.outputs[n];
+    const double own = difference(unscheduled.outputs[n], exact.outputs[n]).largest;
+    Verdict verdict;
+    verdict.to_unscheduled = difference(got, unscheduled.outputs[n]).largest;
+    verdict.to_float64 = difference(got, exact.outputs[n]).largest;
+    // lse is a float32 near 10; the scores' operands are exact.
+    verdict.allowed = n == 0 ? 2 * own + 2 * unit_roundoff(got.type()) * magnitude : 1e-3;
+    return verdict;
 }
 
 double dense_flops(Instance &instance, const Problem &p) {

@@ -19,7 +19,11 @@ struct Result {
 Instance prepare(const std::string &algorithm, const std::map<std::string, std::string> &params,
                  const Request &request);
 
-/** Scheduled by Strobe. Repeats for about \p seconds, at least once after a first run. */
+/** "" if a CUDA device can be used, else why not. */
+std::string missing_gpu();
+
+/** Scheduled by Strobe. Repeats for about \p seconds, at least once after a first run; 0 runs it once.
+ * The outputs end in host memory. Throws RuntimeFailure if the target needs a GPU and there is none. */
 Result run_scheduled(const Request &request, Instance instance, double seconds);
 
 /** Halide's plainest schedule; once. */
@@ -27,6 +31,17 @@ Result run_unscheduled(const Request &request, Instance instance, bool strict);
 
 /** As run_unscheduled, every intermediate in float64. */
 Result run_float64(const Request &request, Instance instance);
+
+struct Verdict {
+    double to_unscheduled = 0, to_float64 = 0, allowed = 0;  // largest differences
+    bool ok() const {
+        return to_float64 <= allowed;
+    }
+};
+/** The error rule for output \p n (0: out, others: lse): twice what the unscheduled
+ * algorithm loses against float64, and a rounding of the weights and of the result;
+ * for lse 1e-3. */
+Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Result &exact);
 
 /** Multiply-adds count two: 2 * (D + Dv) * Sq * Sk * H * B, masked or not. */
 double dense_flops(Instance &instance, const Problem &problem);

@@ -54,9 +54,6 @@ int run_command(Request request) {
     return 0;
 }
 
-/** lse is a float32 near 10; the scores' operands are exact. */
-constexpr double lse_tolerance = 1e-3;
-
 int check_command(Request request) {
     const std::map<std::string, std::string> params = take_params(request);
     Progress progress;
@@ -76,20 +73,10 @@ int check_command(Request request) {
             first = false;
         }
         for (size_t n = 0; n < ours.outputs.size(); n++) {
-            const Buffer<> &got = ours.outputs[n];
-            double magnitude = 0;
-            for (int64_t k = 0; k < int64_t(exact.outputs[n].number_of_elements()); k++) {
-                const double x = std::abs(element(exact.outputs[n], k));
-                magnitude = std::isfinite(x) ? std::max(magnitude, x) : magnitude;
-            }
-            // Twice what the plain algorithm loses, and a rounding of the weights and of the result.
-            const double own = difference(reference.outputs[n], exact.outputs[n]).largest;
-            const double limit = n == 0 ? 2 * own + 2 * unit_roundoff(got.type()) * magnitude : lse_tolerance;
-            const Difference error = difference(got, exact.outputs[n]);
-            const bool ok = error.largest <= limit;
-            failures += !ok;
+            const Verdict verdict = judge(n, ours, reference, exact);
+            failures += !verdict.ok();
             std::printf("%-16s %-6s %13.3g %13.3g %13.3g  %s\n", n ? "" : name.c_str(), n ? "lse" : "out",
-                        difference(got, reference.outputs[n]).largest, error.largest, limit, ok ? "ok" : "WRONG");
+                        verdict.to_unscheduled, verdict.to_float64, verdict.allowed, verdict.ok() ? "ok" : "WRONG");
         }
     }
     if (failures) {
