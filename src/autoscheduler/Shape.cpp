@@ -89,6 +89,9 @@ Shape complete_shape(const Shape &shape, const ReductionGraph &graph, const Role
     for (const Axis &a : graph.axes) {
         fill(a.name, 64);
     }
+    for (const auto &[name, value] : scalar_defaults(graph)) {
+        full.scalars.emplace(name, value);
+    }
     return full;
 }
 

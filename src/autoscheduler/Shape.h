@@ -21,7 +21,7 @@ struct Shape {
 Shape parse_shape(const std::string &text, const ReductionGraph &graph, const Roles &roles);
 
 /** Fills what neither \p shape nor the algorithm says: lengths of 8192, 16 heads, a
- * batch of 2, head dimensions of 64. */
+ * batch of 2, head dimensions of 64, the defaults of scalars. */
 Shape complete_shape(const Shape &shape, const ReductionGraph &graph, const Roles &roles);
 
 /** "S=16384 D=64 H=16", in the algorithm's names. */

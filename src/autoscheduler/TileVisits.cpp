@@ -17,15 +17,7 @@ class Evaluator {
 
     Value variable(const Variable *v) const {
         auto found = variables.find(v->name);
-        if (found != variables.end()) {
-            return found->second;
-        }
-        if (v->param.defined() && !v->param.is_buffer() && v->param.estimate().defined()) {
-            if (auto estimate = as_const_int(v->param.estimate())) {
-                return *estimate;
-            }
-        }
-        return std::nullopt;
+        return found == variables.end() ? std::nullopt : Value(found->second);
     }
 
     template<typename Op, typename F>

@@ -41,27 +41,16 @@ std::string ScheduleChecker::reason_for_pass(const std::string &reduction) const
 }
 
 void ScheduleChecker::check_online() {
-    const int last = (int)plan.passes.size() - 1;
-    std::vector<std::string> later;
-    for (const Reduction &r : graph.reductions) {
-        if (contains(r.over, plan.roles.stream) && pass_of(plan, r.name) == last) {
-            later.push_back(base_name(r.name));
-        }
-    }
     int pass = -1;
     for (const DirectiveArgument &a : current->arguments) {
-        const int p = pass_of_argument(a);
-        pass = std::max(pass, p);
+        pass = std::max(pass, pass_of_argument(a));
     }
     for (const DirectiveArgument &a : current->arguments) {
         const int p = pass_of_argument(a);
         if (p != pass) {
-            const Reduction *r = streamed_reduction(a);
-            const std::string key = plan.passes.size() > 1 ? " [+" + std::to_string(pass - p) + " pass over " +
-                                                                 base_name(plan.roles.stream) + "]"
-                                                           : "";
-            refuse(a.span, reason_for_pass(r->name),
-                   "recompute(" + a.value + ")" + key + ", or leave it out and let the scheduler choose",
+            refuse(a.span, reason_for_pass(streamed_reduction(a)->name),
+                   "recompute(" + a.value + ") [+" + std::to_string(pass - p) + " pass over " +
+                       base_name(plan.roles.stream) + "], or leave it out and let the scheduler choose",
                    "online(" + a.value + ")");
         }
     }

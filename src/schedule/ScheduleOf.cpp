@@ -22,6 +22,12 @@ std::vector<std::string> axis_names(const ReductionGraph &graph) {
     return names;
 }
 
+/** The plan does not compute it: it cancels from every output. */
+bool is_dropped(const Plan &plan, const std::string &reduction) {
+    return std::any_of(plan.facts.begin(), plan.facts.end(),
+                       [&](const Fact &f) { return f.subject == reduction && f.rule == "dropped"; });
+}
+
 void add_reductions(Schedule &schedule, const ReductionGraph &graph, const Plan &plan) {
     std::vector<std::string> known, online;
     for (const Reduction &r : graph.reductions) {
@@ -32,7 +38,7 @@ void add_reductions(Schedule &schedule, const ReductionGraph &graph, const Plan 
     }
     const int last = (int)plan.passes.size() - 1;
     for (const Reduction &r : graph.reductions) {
-        if (std::find(r.over.begin(), r.over.end(), plan.roles.stream) == r.over.end()) {
+        if (std::find(r.over.begin(), r.over.end(), plan.roles.stream) == r.over.end() || is_dropped(plan, r.name)) {
             continue;
         }
         if (pass_of(plan, r.name) == last) {

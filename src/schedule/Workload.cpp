@@ -32,13 +32,14 @@ class Uses : public IRGraphVisitor {
     void visit(const Variable *op) override {
         variables.insert(op->name);
         if (op->param.defined() && !op->param.is_buffer()) {
-            scalars.insert(op->name);
+            scalars.emplace(op->name, op->param);
         }
     }
 
 public:
     std::vector<const Call *> loads;
-    std::set<std::string> variables, scalars;
+    std::set<std::string> variables;
+    std::map<std::string, Parameter> scalars;
 
     Uses() = default;
     explicit Uses(const Expr &e) {
@@ -385,8 +386,26 @@ std::vector<std::string> inputs_of(const ReductionGraph &graph) {
 }
 
 std::vector<std::string> scalars_of(const ReductionGraph &graph) {
-    Uses uses = uses_of(graph);
-    return {uses.scalars.begin(), uses.scalars.end()};
+    std::vector<std::string> names;
+    for (const auto &[name, parameter] : uses_of(graph).scalars) {
+        names.push_back(name);
+    }
+    return names;
+}
+
+std::map<std::string, double> scalar_defaults(const ReductionGraph &graph) {
+    std::map<std::string, double> defaults;
+    for (const auto &[name, parameter] : uses_of(graph).scalars) {
+        Expr e = parameter.estimate().defined()        ? parameter.estimate()
+                 : parameter.default_value().defined() ? parameter.default_value()
+                 : parameter.has_scalar_value()        ? parameter.scalar_expr()
+                                                       : Expr();
+        e = e.defined() ? simplify(cast<double>(e)) : e;
+        if (const FloatImm *value = e.defined() ? e.as<FloatImm>() : nullptr) {
+            defaults[name] = value->value;
+        }
+    }
+    return defaults;
 }
 
 int pass_of(const Plan &plan, const std::string &reduction) {

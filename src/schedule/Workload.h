@@ -74,6 +74,10 @@ Workload workload_of(const ReductionGraph &graph, const Plan &plan, const AxisSi
 std::vector<std::string> inputs_of(const ReductionGraph &graph);
 std::vector<std::string> scalars_of(const ReductionGraph &graph);
 
+/** What scalar inputs hold unless the caller says otherwise: their estimate, default
+ * or value, for those that have one. */
+std::map<std::string, double> scalar_defaults(const ReductionGraph &graph);
+
 /** The pass in which a reduction is complete: the one that reads it out for later
  * passes, else the last. */
 int pass_of(const Plan &plan, const std::string &reduction);
