@@ -177,7 +177,8 @@ std::string named_lines(const std::string &log, const std::string &ptx) {
         at += strlen(", line ");
         const long number = std::strtol(log.c_str() + at, nullptr, 10);
         if (number >= 1 && size_t(number) <= source.size()) {
-            out << "  line " << number << ": " << source[number - 1] << "\n";
+            const std::string &text = source[number - 1];
+            out << "  line " << number << ": " << text.substr(0, 160) << (text.size() > 160 ? " ..." : "") << "\n";
         }
     }
     return out.str();

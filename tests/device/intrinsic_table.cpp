@@ -1,0 +1,72 @@
+// The PTX of device intrinsics.
+
+#include "device/IntrinsicTable.h"
+
+#include "support/Error.h"
+
+#include <gtest/gtest.h>
+
+using namespace strobe::device;
+
+namespace {
+
+IntrinsicCall call_of(const std::string &op, std::vector<std::string> constants, std::vector<std::string> arguments) {
+    IntrinsicCall call;
+    call.op = op;
+    call.constants = std::move(constants);
+    call.arguments = std::move(arguments);
+    call.result = "%r9";
+    call.id = 5;
+    call.named = [](const std::string &name, int i) { return "%" + name + std::to_string(i); };
+    return call;
+}
+
+TEST(IntrinsicTable, PlacesOperands) {
+    EXPECT_EQ(ptx_of(call_of("fmax", {}, {"%f1", "%f2"})), "max.f32 %r9, %f1, %f2;");
+    EXPECT_EQ(ptx_of(call_of("shuffle_xor", {"2"}, {"%f1"})), "shfl.sync.bfly.b32 %r9, %f1, 2, 31, -1;");
+    EXPECT_EQ(ptx_of(call_of("registers_grow", {"232"}, {})), "setmaxnreg.inc.sync.aligned.u32 232;");
+}
+
+TEST(IntrinsicTable, PacksTheFirstArgumentIntoTheLowHalf) {
+    EXPECT_EQ(ptx_of(call_of("pack", {"bf16"}, {"%low", "%high"})), "cvt.rn.bf16x2.f32 %r9, %high, %low;");
+    EXPECT_EQ(ptx_of(call_of("pack_to", {"f16", "P", "3"}, {"%low", "%high"})), "cvt.rn.f16x2.f32 %P3, %high, %low;");
+}
+
+TEST(IntrinsicTable, ChoosesByTypeAndRank) {
+    EXPECT_EQ(ptx_of(call_of("load_global", {"f32"}, {"%rd1"})), "ld.global.nc.b32 %r9, [%rd1];");
+    EXPECT_EQ(ptx_of(call_of("load_global", {"s64"}, {"%rd1"})), "ld.global.nc.b64 %r9, [%rd1];");
+    EXPECT_EQ(ptx_of(call_of("tensor_load", {"2"}, {"%to", "%map", "%bar", "%x", "%y"})),
+              "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%to], [%map, {%x, %y}], "
+              "[%bar];");
+    EXPECT_EQ(ptx_of(call_of("tensor_store", {"2"}, {"%from", "%map", "%x", "%y"})),
+              "cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%map, {%x, %y}], [%from];");
+}
+
+TEST(IntrinsicTable, BracesThatAreNoPlaceholderStay) {
+    EXPECT_EQ(ptx_of(call_of("load_global", {"bf16"}, {"%rd1"})),
+              "{ .reg .b16 %sh; ld.global.nc.b16 %sh, [%rd1]; mov.b32 %r9, {0, %sh}; }");
+}
+
+// Descriptors: the argument is the lower half; the upper one says 64-column panels with the 128-byte swizzle.
+
+TEST(IntrinsicTable, WritesMatrixInstructionsFromSharedMemory) {
+    // 64 x 8: four accumulators a thread.
+    EXPECT_EQ(ptx_of(call_of("wgmma_ss", {"bf16", "8", "S", "0", "1"}, {"%da", "%db"})),
+              "{ .reg .b64 %sd0, %sd1; mov.b64 %sd0, {%da, 0x40000040}; mov.b64 %sd1, {%db, 0x40000040};\n"
+              "\twgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%S0, %S1, %S2, %S3}, %sd0, %sd1, 0, 1, 1, 0, 1; "
+              "}");
+}
+
+TEST(IntrinsicTable, WritesMatrixInstructionsFromRegisters) {
+    EXPECT_EQ(ptx_of(call_of("wgmma_rs", {"f16", "8", "O", "P", "4", "1", "1"}, {"%db"})),
+              "{ .reg .b64 %sd0, %sd1; mov.b64 %sd0, {%db, 0x40000040};\n"
+              "\twgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%O0, %O1, %O2, %O3}, {%P4, %P5, %P6, %P7}, %sd0, "
+              "1, 1, 1, 1; }");
+}
+
+TEST(IntrinsicTable, RefusesUnknownOps) {
+    EXPECT_THROW(ptx_of(call_of("no_such", {}, {})), strobe::InternalError);
+    EXPECT_THROW(ptx_of(call_of("tensor_load", {"6"}, {})), strobe::InternalError);
+}
+
+}  // namespace
