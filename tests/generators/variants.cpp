@@ -1,6 +1,6 @@
 // Each shipped algorithm, unscheduled and in float64, against its formula written out by hand.
 
-#include "driver/Problem.h"
+#include "Formulas.h"
 #include "driver/Reference.h"
 
 #include <gtest/gtest.h>
@@ -10,95 +10,9 @@
 
 using namespace Halide;
 using namespace strobe;
+using namespace strobe::test;
 
 namespace {
-
-/** What element access a formula needs besides the scaled score. */
-struct Context {
-    Instance &instance;
-
-    double scalar(const std::string &name) {
-        Parameter *p = instance.input(name);
-        return p->type().is_float() ? p->scalar<float>() : p->scalar<int32_t>();
-    }
-    double at(const std::string &name, int x, int y = 0) {
-        Buffer<> buffer = instance.input(name)->buffer();
-        return element(buffer, x + (buffer.dimensions() > 1 ? int64_t(y) * buffer.dim(1).stride() : 0));
-    }
-};
-
-/** The score that takes part in the softmax; -HUGE_VAL where masked. */
-using Formula = std::function<double(Context &, double s, int i, int j, int h, int b)>;
-
-struct Variant {
-    const char *name;
-    Formula formula;
-};
-
-std::ostream &operator<<(std::ostream &stream, const Variant &v) {
-    return stream << v.name;
-}
-
-double masked(bool live, double s) {
-    return live ? s : -HUGE_VAL;
-}
-
-const Variant variants[] = {
-    {"full", [](Context &, double s, int, int, int, int) { return s; }},
-    {"causal", [](Context &, double s, int i, int j, int, int) { return masked(j <= i, s); }},
-    {"alibi", [](Context &c, double s, int i, int j, int h, int) { return s + c.at("slopes", h) * (j - i); }},
-    {"softcap",
-     [](Context &c, double s, int, int, int, int) { return c.scalar("cap") * std::tanh(s / c.scalar("cap")); }},
-    {"sliding_window",
-     [](Context &c, double s, int i, int j, int, int) { return masked(j <= i && j >= i - c.scalar("window"), s); }},
-    {"prefix_lm",
-     [](Context &c, double s, int i, int j, int, int) { return masked(j <= i || j < c.scalar("prefix"), s); }},
-    {"document_mask", [](Context &c, double s, int i, int j, int,
-                         int b) { return masked(c.at("document", i, b) == c.at("document", j, b), s); }},
-};
-
-struct Expected {
-    std::vector<double> out, lse;
-};
-
-Expected by_hand(Instance &instance, const Problem &p, const Formula &formula) {
-    Context context{instance};
-    Buffer<> q = instance.input("q")->buffer(), k = instance.input("k")->buffer(), v = instance.input("v")->buffer();
-    const int D = q.dim(0).extent(), Dv = v.dim(0).extent(), group = p.heads / p.kv_heads;
-    const double scale = context.scalar("scale");
-    Expected e;
-    for (int b = 0; b < p.batch; b++) {
-        for (int h = 0; h < p.heads; h++) {
-            for (int i = 0; i < p.queries; i++) {
-                auto key_row = [&](int j) { return (int64_t(b) * p.kv_heads + h / group) * p.keys + j; };
-                std::vector<double> s(p.keys);
-                double row_max = -HUGE_VAL, sum = 0;
-                for (int j = 0; j < p.keys; j++) {
-                    double dot = 0;
-                    for (int d = 0; d < D; d++) {
-                        dot += element(q, ((int64_t(b) * p.heads + h) * p.queries + i) * D + d) *
-                               element(k, key_row(j) * D + d);
-                    }
-                    s[j] = formula(context, dot * scale, i, j, h, b);
-                    row_max = std::max(row_max, s[j]);
-                }
-                std::vector<double> o(Dv);
-                for (int j = 0; j < p.keys && row_max > -HUGE_VAL; j++) {
-                    const double weight = std::exp(s[j] - row_max);
-                    sum += weight;
-                    for (int d = 0; d < Dv; d++) {
-                        o[d] += weight * element(v, key_row(j) * Dv + d);
-                    }
-                }
-                for (double x : o) {
-                    e.out.push_back(sum > 0 ? x / sum : 0);
-                }
-                e.lse.push_back(sum > 0 ? row_max + std::log(sum) : -HUGE_VAL);
-            }
-        }
-    }
-    return e;
-}
 
 void expect_close(const Buffer<> &got, const std::vector<double> &expected, double tolerance, const std::string &what) {
     ASSERT_EQ(int64_t(got.number_of_elements()), int64_t(expected.size())) << what;

@@ -52,7 +52,7 @@ Expr exp_float(const Expr &argument, bool fused) {
                              strict_float(x - k * 0.693145751953125f) - k * 1.42860682030941723e-6f;
             return let(r, "r", [&](const Expr &r) {
                 Expr twice = horner(r, {2.7629e-3f, 1.67375e-2f, 8.333678e-2f, 3.333304e-1f, 0.99999986f, 2.0f, 2.0f});
-                Expr exponent = reinterpret(UInt(32, x.type().lanes()), cast(Int(32, x.type().lanes()), k)) + Expr(126u);
+                Expr exponent = cast(Int(32, x.type().lanes()), k) + 126;
                 return twice * float_of(exponent << 23);
             });
         });
