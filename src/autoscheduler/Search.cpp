@@ -138,4 +138,26 @@ ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const
     return result;
 }
 
+std::vector<ScheduleChoice> autoschedule_shapes(const ReductionGraph &graph, const Plan &plan,
+                                                const Capability &machine, const std::vector<Shape> &shapes,
+                                                const Schedule &given) {
+    std::vector<ScheduleChoice> distinct;
+    for (const Shape &shape : shapes) {
+        ScheduleChoice choice = autoschedule(graph, plan, machine, shape, given);
+        if (std::none_of(distinct.begin(), distinct.end(),
+                         [&](const ScheduleChoice &d) { return d.choices == choice.choices; })) {
+            distinct.push_back(std::move(choice));
+        }
+    }
+    if (distinct.size() > 1) {
+        const Shape common = complete_shape(shapes.back(), graph, plan.roles);
+        const CostModel model(graph, plan, machine, common);
+        for (ScheduleChoice &d : distinct) {
+            d.shape = common;
+            d.estimate = model.estimate(d.choices);
+        }
+    }
+    return distinct;
+}
+
 }  // namespace strobe

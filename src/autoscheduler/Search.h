@@ -41,6 +41,13 @@ struct ScheduleChoice {
 ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
                             const Shape &shape = {}, const Schedule &given = {});
 
+/** The distinct schedules that are best at these shapes, for a package whose
+ * launcher picks among them. All estimates are for the last shape, so that the
+ * block_clocks of two results compare. */
+std::vector<ScheduleChoice> autoschedule_shapes(const ReductionGraph &graph, const Plan &plan,
+                                                const Capability &capability, const std::vector<Shape> &shapes,
+                                                const Schedule &given = {});
+
 }  // namespace strobe
 
 #endif

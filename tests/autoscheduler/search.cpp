@@ -133,6 +133,24 @@ TEST(Search, FloatInputsAreNotRounded) {
     EXPECT_TRUE(r.choices.instruction.empty());
 }
 
+/** Rows that see everything want tall tiles; short causal ones less waste at the mask's edge. */
+TEST(Search, SeveralShapes) {
+    hand_made::Example x = attention(causal());
+    std::vector<Shape> shapes;
+    for (const char *text : {"S=512 H=16 B=32", "S=1024 H=16 B=16", "S=16384 H=16 B=1"}) {
+        shapes.push_back(parse_shape(text, x.graph, x.plan.roles));
+    }
+    std::vector<ScheduleChoice> all = autoschedule_shapes(x.graph, x.plan, capability_of("sm_90a"), shapes);
+    ASSERT_EQ(all.size(), 2u);
+    EXPECT_EQ(all[0].choices.query_tile, 128);
+    EXPECT_EQ(all[1].choices.query_tile, 192);
+    EXPECT_EQ(all[0].shape.sizes, all[1].shape.sizes);
+    EXPECT_LT(all[0].estimate.block_clocks, all[1].estimate.block_clocks);
+    EXPECT_GT(all[0].estimate.milliseconds, all[1].estimate.milliseconds)
+        << "at the last shape, its own choice is best";
+    EXPECT_EQ(autoschedule_shapes(x.graph, x.plan, capability_of("sm_90a"), {shapes[0], shapes[0]}).size(), 1u);
+}
+
 TEST(Shape, Letters) {
     hand_made::Example x = attention(causal());
     Shape s = parse_shape("Sk=100 S=16384 D=64 Dv=128 H=16 B=2", x.graph, x.plan.roles);
