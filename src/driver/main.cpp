@@ -194,6 +194,13 @@ int run_commands(int argc, char **argv) {
     return code;
 }
 
+/** Schedule errors already begin with file:line:column and "error:". */
+int report(const char *text, int code) {
+    const std::string first_line = std::string(text).substr(0, std::string(text).find('\n'));
+    std::cerr << (first_line.find("error: ") == std::string::npos ? "error: " : "") << text << "\n";
+    return code;
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -201,11 +208,9 @@ int main(int argc, char **argv) {
     try {
         return run_commands(argc, argv);
     } catch (const UserError &e) {
-        std::cerr << "error: " << e.what() << "\n";
-        return 2;
+        return report(e.what(), 2);
     } catch (const RuntimeFailure &e) {
-        std::cerr << "error: " << e.what() << "\n";
-        return 3;
+        return report(e.what(), 3);
     } catch (const Halide::Error &e) {
         std::cerr << "error from Halide: " << e.what() << "\n";
         return 3;

@@ -1,5 +1,7 @@
 #include "Program.h"
 
+#include <fstream>
+
 namespace {
 
 struct Bad {
@@ -37,6 +39,17 @@ TEST_P(BadCommands, are_refused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, BadCommands, testing::ValuesIn(bad));
+
+TEST(BadFiles, mistake_in_a_schedule_is_pointed_at) {
+    const std::string path = testing::TempDir() + "strobe_bad.strobe";
+    std::ofstream(path) << "tile(i, 64)\nstraem(j, 128)\n";
+    const Outcome outcome = strobe_program("explain full dtype=fp32 --schedule " + path);
+    EXPECT_EQ(outcome.code, 2) << outcome.text;
+    expect_in(path + ":2:1: error: ", outcome);
+    expect_in("    straem(j, 128)\n    ^~~~~~", outcome);
+    expect_in("stream", outcome);
+    EXPECT_EQ(outcome.text.find("error: " + path), std::string::npos) << outcome.text;
+}
 
 TEST(BadFiles, missing_schedule) {
     const Outcome outcome = strobe_program("explain full --schedule /no/such.strobe");
