@@ -8,9 +8,10 @@ namespace {
 
 constexpr int warpgroup_threads = 128;
 constexpr int warpgroup_rows = 64;
-constexpr int barrier_bytes = 2048;  // barriers, notes between warps, alignment of the first tile
-constexpr int panel_bytes = 128;     // a tile's rows are padded to panels of this width (tma's swizzle)
-constexpr int base_registers = 20;   // addresses, loop counters, descriptors
+constexpr int barrier_bytes = 2048;     // barriers, notes between warps, alignment of the first tile
+constexpr int panel_bytes = 128;        // a tile's rows are padded to panels of this width (tma's swizzle)
+constexpr int mask_data_registers = 8;  // what the mask reads of two rows, and the addresses of the columns'
+constexpr int base_registers = 20;      // addresses, loop counters, descriptors
 // A warpgroup that copies: the coordinates and addresses of five-dimensional tensor copies, a ring's
 // stage and phase, the walk over blocks of rows. With 24, ptxas spills.
 constexpr int least_producer_registers = 32, most_producer_registers = 40;
@@ -49,6 +50,7 @@ std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload
             {"accumulators", accumulators},
             {"weights", weights},
             {"row state", 2 * (pass.pivots + pass.row_moments)},
+            {"mask data", pass.mask_reads_inputs ? mask_data_registers : 0},
             {"addresses and temporaries", base_registers + choices.stream_tile / 16}};
 }
 

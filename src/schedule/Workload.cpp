@@ -274,6 +274,7 @@ class Builder {
         }
         std::sort(p.contractions.begin(), p.contractions.end());
         p.masked = pass.mask.guard.defined() && !is_const_one(pass.mask.guard);
+        p.mask_reads_inputs = !pass.mask.summaries.empty();
         work.passes.push_back(p);
     }
 

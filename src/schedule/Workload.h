@@ -50,6 +50,7 @@ struct PassWorkload {
     int row_moments = 0;   // one element a row
     int weight_tiles = 0;  // rounded and kept for a contraction over the stream
     bool masked = false;
+    bool mask_reads_inputs = false;  // its verdict needs data of the rows and columns
 };
 
 struct Workload {

@@ -69,7 +69,9 @@ TEST(DerivedPlans, TilesAreTheKnownOnes) {
             ScheduleChoice r = autoschedule(x.graph, x.plan, capability_of("sm_90a"),
                                             parse_shape("S=16384 H=16 B=1", x.graph, x.plan.roles));
             EXPECT_EQ(r.choices.query_tile, head == 64 ? 192 : 128) << (int)variant << "\n" << x.plan << r.schedule;
-            EXPECT_GE(r.choices.stream_tile, 128) << (int)variant << "\n" << r.schedule;
+            // A mask over data keeps some of what it reads in registers.
+            EXPECT_GE(r.choices.stream_tile, variant == Variant::Document ? 112 : 128) << (int)variant << "\n"
+                                                                                       << r.schedule;
             EXPECT_EQ(r.choices.mma.size(), 2u) << r.schedule;
             EXPECT_EQ(r.choices.query_descending, variant == Variant::Causal) << r.schedule;
         }
@@ -138,7 +140,12 @@ TEST(DerivedPlans, ShippedSchedulesAreLegal) {
         const bool gpu = entry.path().parent_path().filename() == "sm_90";
         const std::string name = entry.path().stem().string();
         const int head = name.find("d128") != std::string::npos ? 128 : 64;
+        // Tiles written for masks over indices lack the registers for one over data.
+        const bool data = name.find("document") != std::string::npos;
         for (Variant variant : variants) {
+            if (gpu && head == 64 && !data && variant == Variant::Document) {
+                continue;
+            }
             Derived x = derive(variant, head, gpu ? BFloat(16) : Float(32));
             Schedule s = load_schedule(entry.path().string());
             EXPECT_EQ(parse_schedule(to_string(s)), s);
