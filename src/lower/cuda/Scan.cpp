@@ -18,6 +18,15 @@ Expr StreamKernel::note_address(const Expr &iteration) const {
     return shared(note_offset) + u32(iteration) % u32(notes) * u32(4);
 }
 
+const Operand *StreamKernel::first_streamed() const {
+    for (const Operand &o : operands) {
+        if (o.streamed) {
+            return &o;
+        }
+    }
+    return nullptr;
+}
+
 /** Least and greatest element of a load over the block's rows, by the whole warp. */
 void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summary &summary) {
     const std::string least = plain(summary.name) + "_least", greatest = plain(summary.name) + "_greatest";
@@ -64,10 +73,7 @@ void StreamKernel::bind_summaries(Code &code, Elements &elements) {
 void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
     code.when(thread_index() == 0, [&] {
         set_tile(code, elements, Code::get_int("pending") >> 2);
-        const Operand *first = nullptr;
-        for (const Operand &o : operands) {
-            first = !first && o.streamed ? &o : first;
-        }
+        const Operand *first = first_streamed();
         const Expr iteration = Code::get_int("iteration");
         // The note's slot is free once the first operand's stage is.
         code.run("barrier_wait", {},
@@ -119,11 +125,14 @@ void StreamKernel::produce_scanned(Code &code, Elements &elements) {
     const Expr none = Code::get_int("pending") < 0;
     code.when(none && lane == 0, [&] {
         const Expr iteration = Code::get_int("iteration");
+        const Operand *first = first_streamed();
         for (const Operand &o : operands) {
             if (o.streamed) {
                 const Expr stage = u32(8 * stage_of(o, iteration));
                 code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
-                code.run("store_shared", {}, {note_address(iteration), Expr(-1)});
+                if (&o == first) {  // its full barrier lets the consumers read the note
+                    code.run("store_shared", {}, {note_address(iteration), Expr(-1)});
+                }
                 code.run("barrier_arrive", {}, {barrier(o.full) + stage});
             }
         }

@@ -113,6 +113,7 @@ private:
     void produce_scanned(Code &code, Elements &elements);
     void emit_pending(Code &code, Elements &elements, bool last);
     Expr note_address(const Expr &iteration) const;
+    const Operand *first_streamed() const;
 
     // Walk.cpp: blocks of rows and tiles of the stream.
     Expr total_work();
