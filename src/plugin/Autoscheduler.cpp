@@ -7,6 +7,8 @@
 #include "support/Error.h"
 #include "support/NearestName.h"
 
+#include <sstream>
+
 namespace strobe {
 
 using namespace Halide;
@@ -24,11 +26,21 @@ Schedule schedule_from(const AutoschedulerParams &params) {
     return schedule;
 }
 
+/** Halide puts the text into a C++ function: ours is not C++. */
+std::string as_comment(const std::string &text) {
+    std::istringstream lines(text);
+    std::string result;
+    for (std::string line; std::getline(lines, line);) {
+        result += "// " + line + "\n";
+    }
+    return result;
+}
+
 void run(const Pipeline &pipeline, const Target &target, const AutoschedulerParams &params,
          AutoSchedulerResults *results) {
     try {
         const Schedule schedule = schedule_from(params);
-        results->schedule_source = to_string(compile(pipeline.outputs(), target, schedule).schedule);
+        results->schedule_source = as_comment(to_string(compile(pipeline.outputs(), target, schedule).schedule));
         autoschedule(pipeline, target, schedule);
     } catch (const UserError &e) {
         throw CompileError(e.what());

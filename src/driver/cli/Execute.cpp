@@ -97,8 +97,10 @@ Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Res
     Verdict verdict;
     verdict.to_unscheduled = difference(got, unscheduled.outputs[n]).largest;
     verdict.to_float64 = difference(got, exact.outputs[n]).largest;
-    // lse is a float32 near 10; the scores' operands are exact.
-    verdict.allowed = n == 0 ? 2 * own + 2 * unit_roundoff(got.type()) * magnitude : 1e-3;
+    // The exponents are float32 numbers of about 16, so that their rounding alone changes a
+    // weight by 16 units. lse is a float32 near 10; the scores' operands are exact.
+    const double units = 2 * unit_roundoff(got.type()) + 16 * unit_roundoff(Float(32));
+    verdict.allowed = n == 0 ? 2 * own + units * magnitude : 1e-3;
     return verdict;
 }
 

@@ -39,8 +39,8 @@ struct Verdict {
     }
 };
 /** The error rule for output \p n (0: out, others: lse): twice what the unscheduled
- * algorithm loses against float64, and a rounding of the weights and of the result;
- * for lse 1e-3. */
+ * algorithm loses against float64, and a rounding of the exponents, of the weights
+ * and of the result; for lse 1e-3. */
 Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Result &exact);
 
 /** Multiply-adds count two: 2 * (D + Dv) * Sq * Sk * H * B, masked or not. */

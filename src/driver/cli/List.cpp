@@ -15,7 +15,7 @@ int list_command() {
             text += (text.empty() ? "" : ", ") + p.name();
             if (!p.is_buffer() && p.default_value().defined()) {
                 std::ostringstream value;
-                value << Internal::simplify(cast(Float(64), p.default_value()));
+                value << *Internal::as_const_float(Internal::simplify(cast(Float(64), p.default_value())));
                 text += "=" + value.str();
             }
         }
