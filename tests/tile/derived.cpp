@@ -222,8 +222,10 @@ TEST_P(DerivedVariants, PrintOnAPage) {
     const Derived derived(GetParam(), Halide::BFloat(16), {1000, 1000, 4, 2, 2, 64, 64}, c);
     std::ostringstream stream;
     stream << derived.program;
-    // Halide numbers Funcs of one name within a process.
-    const std::string text = std::regex_replace(stream.str(), std::regex("\\$[0-9]+"), "");
+    // Halide numbers Funcs of one name within a process; the numbers, and the room that
+    // they take in an output's line, depend on which tests ran before.
+    std::string text = std::regex_replace(stream.str(), std::regex("\\$[0-9]+"), "");
+    text = std::regex_replace(text, std::regex("(store [^\\]]*\\]) +="), "$1 =");
     EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 40) << "more than a page:\n" << text;
     expect_golden(std::string("tiles_derived_") + GetParam().name + ".txt", text);
 }
