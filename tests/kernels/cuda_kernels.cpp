@@ -1,0 +1,154 @@
+// Every algorithm becomes a kernel for sm_90a that ptxas takes without spills and
+// without serialising its matrix instructions.
+
+#include "Disassemble.h"
+#include "driver/CompileCuda.h"
+#include "driver/Instance.h"
+#include "support/Error.h"
+
+#include <gtest/gtest.h>
+
+#include <regex>
+
+using namespace Halide;
+using namespace strobe;
+using namespace strobe::test;
+
+namespace {
+
+Target cuda_target() {
+    return Target("x86-64-linux-cuda");
+}
+
+CudaCompilation compile_variant(const std::string &variant, const std::string &dtype, int head, int value) {
+    const Instance instance = build_algorithm(
+        variant, {{"dtype", dtype}, {"head_dim", std::to_string(head)}, {"value_dim", std::to_string(value)}},
+        get_host_target());
+    return compile_cuda(instance.outputs, cuda_target(), {}, variant);
+}
+
+int count(const std::string &text, const std::string &pattern) {
+    const std::regex regex(pattern);
+    return int(std::distance(std::sregex_iterator(text.begin(), text.end(), regex), std::sregex_iterator()));
+}
+
+/** What the kernel is made of, without pinning its text. */
+void expect_structure(const std::string &ptx, const std::string &dtype) {
+    const std::string type = dtype == "fp16" ? "f16" : "bf16";
+    EXPECT_GE(count(ptx, "wgmma\\.mma_async\\.sync\\.aligned\\.m64n\\d+k16\\.f32\\." + type + "\\." + type), 2);
+    EXPECT_GE(count(ptx, "cp\\.async\\.bulk\\.tensor\\.\\dd\\.shared::cluster\\.global"), 3) << "q, k and v";
+    EXPECT_GE(count(ptx, "cp\\.async\\.bulk\\.tensor\\.\\dd\\.global\\.shared::cta"), 1) << "the output";
+    EXPECT_EQ(count(ptx, "setmaxnreg\\.dec"), 1) << "the producer";
+    EXPECT_EQ(count(ptx, "setmaxnreg\\.inc"), 1) << "the consumers";
+    EXPECT_GE(count(ptx, "mbarrier\\.try_wait"), 2);
+    EXPECT_GE(count(ptx, "ex2\\.approx"), 1);
+    EXPECT_EQ(count(ptx, "strobe\\$"), 0) << "an intrinsic was not expanded";
+    EXPECT_EQ(count(ptx, "call\\.uni"), 0) << "a call was left";
+    EXPECT_EQ(count(ptx, "\\.local"), 0) << "local memory";
+}
+
+void expect_assembled(const CudaCompilation &c) {
+    ASSERT_FALSE(c.package.is_ptx);
+    EXPECT_TRUE(c.warnings.empty()) << c.statistics() << c.package.plans[0].schedule;
+    const std::string main_kernel = c.package.plans[0].kernels.back().entry;
+    bool found = false;
+    for (const KernelStatistics &k : c.kernels) {
+        EXPECT_EQ(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, 0) << c.statistics();
+        found |= k.entry == main_kernel;
+    }
+    EXPECT_TRUE(found) << main_kernel << " is not among\n" << c.statistics();
+    const std::string sass = disassemble(c.package.code);
+    if (sass.empty()) {
+        std::cout << "no nvdisasm: the machine code was not looked at\n";
+        return;
+    }
+    EXPECT_GE(count(sass, "HGMMA\\.64x"), 2) << "no matrix instructions in the machine code";
+    EXPECT_GE(count(sass, "UTMALDG"), 3) << "no tensor copies in the machine code";
+    EXPECT_GE(count(sass, "USETMAXREG"), 2);
+    EXPECT_EQ(count(sass, "\\b(LDL|STL)\\b"), 0) << "local memory in the machine code";
+}
+
+/** The package is what the runtime takes, and its schedule is one that can be followed. */
+void expect_package(const CudaCompilation &c, const std::string &variant) {
+    const std::vector<uint8_t> bytes = serialize_package(c.package);
+    const KernelPackage read = parse_package(bytes.data(), bytes.size());
+    EXPECT_EQ(read.name, variant);
+    EXPECT_EQ(read.architecture, "sm_90a");
+    ASSERT_EQ(read.plans.size(), 1u);
+    EXPECT_NE(read.plans[0].schedule.find("tile("), std::string::npos) << read.plans[0].schedule;
+    EXPECT_EQ(read.plans[0].query_tile, c.stages.choices.query_tile);
+    int outputs = 0;
+    for (const BufferSpec &b : read.buffers) {
+        outputs += b.output;
+    }
+    EXPECT_EQ(outputs, 2) << "out and lse";
+}
+
+struct Case {
+    std::string variant, dtype;
+    int head, value;
+};
+
+std::ostream &operator<<(std::ostream &stream, const Case &c) {
+    return stream << c.variant << "_" << c.dtype << "_d" << c.head << "_v" << c.value;
+}
+
+std::vector<Case> cases() {
+    std::vector<Case> all;
+    for (const std::string &variant :
+         {"full", "causal", "alibi", "softcap", "sliding_window", "prefix_lm", "document_mask"}) {
+        for (int head : {32, 64, 80, 128}) {
+            all.push_back({variant, "bf16", head, head});
+        }
+        for (int head : {64, 128}) {
+            all.push_back({variant, "fp16", head, head});
+        }
+    }
+    all.push_back({"causal", "fp16", 32, 32});
+    all.push_back({"causal", "fp16", 80, 80});
+    all.push_back({"causal", "bf16", 128, 64});
+    all.push_back({"full", "bf16", 64, 128});
+    return all;
+}
+
+class CudaKernels : public testing::TestWithParam<Case> {};
+
+TEST_P(CudaKernels, Assemble) {
+    const Case c = GetParam();
+    const CudaCompilation compiled = compile_variant(c.variant, c.dtype, c.head, c.value);
+    expect_structure(compiled.ptx, c.dtype);
+    expect_package(compiled, c.variant);
+    if (!find_ptxas()) {
+        GTEST_SKIP() << "there is no ptxas to assemble the kernel with";
+    }
+    expect_assembled(compiled);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CudaKernels, testing::ValuesIn(cases()),
+                         [](const testing::TestParamInfo<Case> &info) { return testing::PrintToString(info.param); });
+
+/** Settings that were found to be the fastest on an H200. */
+TEST(CudaChoices, AreTheMeasuredOnes) {
+    for (const std::string variant : {"full"}) {
+        for (int head : {64, 128}) {
+            const Instance instance = build_algorithm(
+                variant,
+                {{"dtype", "bf16"}, {"head_dim", std::to_string(head)}, {"value_dim", std::to_string(head)}},
+                get_host_target());
+            const Choices c = strobe::compile(instance.outputs, cuda_target()).choices;
+            const std::string what = variant + " " + std::to_string(head);
+            const bool small = head <= 64;
+            EXPECT_EQ(c.consumers, small ? 3 : 2) << what;
+            EXPECT_EQ(c.query_tile, small ? 192 : 128) << what;
+            EXPECT_EQ(c.stream_tile, 128) << what;
+            EXPECT_EQ(c.stages, 2) << what;
+            EXPECT_EQ(c.consumer_registers, small ? 160 : 232) << what;
+            EXPECT_EQ(c.producer_registers, small ? 32 : 40) << what;
+            EXPECT_EQ(c.pingpong, small) << what;
+            EXPECT_EQ(c.rescale_bits, 8) << what;
+            EXPECT_FALSE(c.query_descending) << what;
+        }
+    }
+}
+
+}  // namespace
