@@ -50,7 +50,7 @@ std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload
             {"accumulators", accumulators},
             {"weights", weights},
             {"row state", 2 * (pass.pivots + pass.row_moments)},
-            {"mask data", pass.mask_reads_inputs ? mask_data_registers + choices.stream_tile / 16 : 0},
+            {"mask data", pass.mask_reads_inputs ? mask_data_registers : 0},
             {"addresses and temporaries", base_registers + choices.stream_tile / 16}};
 }
 
