@@ -1,0 +1,42 @@
+#ifndef STROBE_EXECUTE_CPU_PROGRAM_H
+#define STROBE_EXECUTE_CPU_PROGRAM_H
+
+/** \file
+ * An algorithm text compiled for the processor it runs on, in memory. */
+
+#include "schedule/Schedule.h"
+#include "text/AlgorithmText.h"
+
+#include <memory>
+
+namespace strobe {
+
+/** A tensor in host memory. Dimension 0 is the innermost; strides are in elements, any sign. */
+struct HostTensor {
+    void *data = nullptr;  // the element at coordinates 0
+    std::vector<int64_t> sizes, strides;
+};
+
+class CpuProgram {
+    struct Code;
+    std::unique_ptr<Code> code;
+
+public:
+    /** Compiles. Throws UserError. */
+    explicit CpuProgram(const std::string &text, const Schedule &schedule = {});
+    ~CpuProgram();
+    CpuProgram(const CpuProgram &) = delete;
+    CpuProgram &operator=(const CpuProgram &) = delete;
+
+    const TextAlgorithm &algorithm() const;
+
+    /** Runs on tensors that output_sizes() accepted, in the order of the text; types
+     * are the caller's care. Nothing is copied. Throws UserError for what the compiled
+     * code refuses. May be called from several threads at once. */
+    void run(const std::vector<HostTensor> &tensors, const std::vector<double> &scalars,
+             const std::vector<HostTensor> &outputs) const;
+};
+
+}  // namespace strobe
+
+#endif
