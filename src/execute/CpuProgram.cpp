@@ -1,11 +1,11 @@
 #include "CpuProgram.h"
 
+#include "PackageCache.h"
 #include "driver/Compile.h"
 #include "support/Error.h"
 #include "support/Log.h"
 
 #include <chrono>
-#include <mutex>
 
 namespace strobe {
 
@@ -13,12 +13,6 @@ using namespace Halide;
 using namespace Halide::Internal;
 
 namespace {
-
-/** Halide's compiler keeps counters of names that are not meant for several threads. */
-std::mutex &compiler_mutex() {
-    static std::mutex mutex;
-    return mutex;
-}
 
 /** What the compiled code is told of one call; errors come back in it. */
 struct CallContext : JITUserContext {

@@ -71,6 +71,8 @@ constexpr int map_interleave_none = 0, map_l2_promotion_256 = 3, map_fill_zero =
     X(stream_get_capture_info, "cuStreamGetCaptureInfo_v2",                                                        \
       (Stream, int *, unsigned long long *, void **, const void **, size_t *))                                     \
     X(stream_get_id, "cuStreamGetId", (Stream, unsigned long long *))                                              \
+    X(device_primary_ctx_retain, "cuDevicePrimaryCtxRetain", (Context *, Device))                                  \
+    X(ctx_set_current, "cuCtxSetCurrent", (Context))                                                               \
     X(ctx_get_id, "cuCtxGetId", (Context, unsigned long long *))                                                   \
     X(func_load, "cuFuncLoad", (Function))
 

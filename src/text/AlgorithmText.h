@@ -80,6 +80,10 @@ std::vector<std::vector<int64_t>> output_sizes(const TextAlgorithm &algorithm,
                                                const std::vector<std::vector<int64_t>> &sizes,
                                                std::map<std::string, int64_t> *named = nullptr);
 
+/** Throws UserError unless there is a value for each scalar, in its range and, for
+ * an integer, whole. */
+void check_scalar_values(const TextAlgorithm &algorithm, const std::vector<double> &values);
+
 /** Bounds that a text is held to. */
 constexpr size_t max_text_bytes = 1 << 20, max_text_nodes = 20000, max_text_depth = 200, max_text_tensors = 48;
 

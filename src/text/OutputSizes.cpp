@@ -2,6 +2,8 @@
 
 #include "support/Error.h"
 
+#include <cmath>
+
 namespace strobe {
 
 namespace {
@@ -115,6 +117,27 @@ public:
 std::vector<std::vector<int64_t>> output_sizes(const TextAlgorithm &algorithm, const Sizes &sizes,
                                                std::map<std::string, int64_t> *named) {
     return SizeChecker(algorithm, sizes).check(named);
+}
+
+void check_scalar_values(const TextAlgorithm &algorithm, const std::vector<double> &values) {
+    if (values.size() != algorithm.scalars.size()) {
+        strobe_user_error() << "In " << algorithm.name << ": got " << values.size() << " scalars, expected "
+                            << algorithm.scalars.size();
+    }
+    for (size_t n = 0; n < values.size(); n++) {
+        const TextScalar &s = algorithm.scalars[n];
+        const double value = values[n];
+        if (s.type.is_int() && !(value >= INT32_MIN && value <= INT32_MAX && value == std::floor(value))) {
+            strobe_user_error() << "In " << algorithm.name << ": " << s.name
+                                << " must be a whole number that int32 can hold, got " << value;
+        }
+        if ((s.min && !(value >= *s.min)) || (s.max && !(value <= *s.max))) {
+            auto &&error = strobe_user_error();
+            error << "In " << algorithm.name << ": " << s.name << " is " << value << "; legal are values ";
+            error << (s.min ? "from " + std::to_string(*s.min) + " " : "");
+            error << (s.max ? "up to " + std::to_string(*s.max) : "upwards");
+        }
+    }
 }
 
 }  // namespace strobe

@@ -1,0 +1,20 @@
+"""Strobe: attention compiled from Halide algorithms, for PyTorch.
+
+    import strobe
+    out = strobe.flex_attention(query, key, value, block_mask=lambda b, h, q, kv: q >= kv)
+"""
+
+from ._library import attention
+from .errors import ArgumentError, CompileError, GradientError, StrobeError, TraceError
+from .flex import AuxOutput, flex_attention
+
+__all__ = [
+    "ArgumentError",
+    "AuxOutput",
+    "CompileError",
+    "GradientError",
+    "StrobeError",
+    "TraceError",
+    "attention",
+    "flex_attention",
+]

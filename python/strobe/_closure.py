@@ -1,0 +1,81 @@
+"""What a function depends on, as a key: so that a trace can be used again.
+
+The walk covers code, defaults, closure cells and the globals that the code names. Numbers, strings and types count by
+value; tensors by type and rank, and are collected; anything else makes the function unknown, and it is traced at every call.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import types
+from typing import Any, Callable
+
+import torch
+
+_PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device, type, types.BuiltinFunctionType)
+_MODULES = (torch, math, operator, torch.nn.functional)
+_UNKNOWN = object()
+
+
+@functools.lru_cache(maxsize=4096)
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """Global names that the code, or code inside it, may read."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names.update(_names(constant))
+    return tuple(sorted(names))
+
+
+class _Unknown(Exception):
+    pass
+
+
+def _walk(value: Any, tensors: list[torch.Tensor], seen: set[int]) -> Any:
+    if isinstance(value, _PLAIN):
+        # 1, 1.0 and True are equal but trace differently.
+        return value if not isinstance(value, (bool, int, float)) else (type(value), repr(value))
+    if isinstance(value, torch.Tensor):
+        for n, known in enumerate(tensors):
+            if known is value:
+                return ("tensor", n)
+        tensors.append(value)
+        return ("tensor", len(tensors) - 1, value.dtype, value.dim(), value.numel() == 1)
+    if isinstance(value, types.FunctionType):
+        return _function(value, tensors, seen)
+    if isinstance(value, functools.partial):
+        items = sorted(value.keywords.items())
+        return ("partial", *[_walk(v, tensors, seen) for v in (value.func, value.args, *map(list, items))])
+    if isinstance(value, (tuple, list)) and type(value) in (tuple, list):
+        return (type(value), *[_walk(v, tensors, seen) for v in value])
+    if isinstance(value, types.ModuleType) and any(value is m for m in _MODULES):
+        return value.__name__
+    raise _Unknown
+
+
+def _function(f: types.FunctionType, tensors: list[torch.Tensor], seen: set[int]) -> Any:
+    if id(f) in seen:
+        return ("again", f.__code__)
+    seen.add(id(f))
+    key: list = [f.__code__]
+    for value in (f.__defaults__, tuple(sorted((f.__kwdefaults__ or {}).items()))):
+        key.append(_walk(value or (), tensors, seen))
+    for cell in f.__closure__ or ():
+        key.append(_walk(cell.cell_contents, tensors, seen))
+    scope = f.__globals__
+    for name in _names(f.__code__):
+        if name in scope:
+            key.append((name, _walk(scope[name], tensors, seen)))
+    return tuple(key)
+
+
+def signature(function: Callable | None, tensors: list[torch.Tensor]) -> Any:
+    """A hashable key, and the captured tensors appended to the list; None if the function is unknown."""
+    if function is None:
+        return "none"
+    try:
+        return _walk(function, tensors, set())
+    except (_Unknown, ValueError):  # ValueError: a cell that is still empty
+        return None

@@ -1,0 +1,39 @@
+"""What Strobe raises. Every class is also the built-in one that a caller would expect."""
+
+from __future__ import annotations
+
+import contextlib
+
+
+class StrobeError(Exception):
+    """Any error of Strobe's."""
+
+
+class ArgumentError(StrobeError, ValueError):
+    """An argument is not legal; the text names it and says what would be."""
+
+
+class TraceError(StrobeError, TypeError):
+    """A score_mod or mask_mod does something that cannot be compiled; the text names the file and line."""
+
+
+class CompileError(StrobeError, RuntimeError):
+    """The algorithm is outside what the compiler can do; the text says why."""
+
+
+class GradientError(StrobeError, NotImplementedError):
+    """A gradient was asked for; there is no backward pass yet."""
+
+
+@contextlib.contextmanager
+def operator_errors():
+    """Turns what an operator throws through LibTorch into our classes."""
+    try:
+        yield
+    except StrobeError:
+        raise
+    except RuntimeError as error:
+        text = str(error)
+        if text.startswith("In ") or text.startswith("algorithm text"):
+            raise ArgumentError(text) from None
+        raise

@@ -1,0 +1,235 @@
+"""flex_attention: the meaning of torch.nn.attention.flex_attention, compiled by Strobe."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Callable, NamedTuple, Optional, Union
+
+import torch
+
+from . import _expr as ex
+from ._algorithm import Algorithm, softmax_attention
+from ._closure import signature
+from ._library import DTYPES, attention
+from ._trace import Trace, trace_function
+from .errors import ArgumentError, GradientError, operator_errors
+
+ScoreMod = Callable[..., torch.Tensor]
+MaskMod = Callable[..., torch.Tensor]
+
+
+class AuxOutput(NamedTuple):
+    """What return_aux asks for; the others are None."""
+
+    lse: Optional[torch.Tensor] = None
+    max_scores: Optional[torch.Tensor] = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A traced call: the text, and where its captured tensors come from."""
+
+    text: str
+    captured: tuple[int, ...]  # positions among the tensors that the functions hold
+
+
+_recipes: dict[Any, Recipe] = {}
+_lock = threading.RLock()
+_QUERY_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def flex_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    score_mod: Optional[ScoreMod] = None,
+    block_mask: Union["torch.nn.attention.flex_attention.BlockMask", MaskMod, None] = None,
+    scale: Optional[float] = None,
+    enable_gqa: bool = False,
+    return_lse: bool = False,
+    kernel_options: Optional[dict] = None,
+    *,
+    return_aux: Any = None,
+) -> Any:
+    """softmax(score_mod(query @ key^T * scale), masked) @ value, without ever storing the scores.
+
+    The same signature and meaning as ``torch.nn.attention.flex_attention.flex_attention``. `score_mod` and the mask are
+    traced once; the tensors that they capture are passed to the kernel, so new values and new lengths need no compilation.
+
+    Args:
+        query: (B, Hq, Sq, D), float32, float16 or bfloat16; any strides.
+        key: (B, Hkv, Sk, D); B may be 1 for all of query's.
+        value: (B, Hkv, Sk, Dv).
+        score_mod: score_mod(score, b, h, q_idx, kv_idx) gives the score to use.
+        block_mask: a BlockMask, whose mask_mod is used, or a mask_mod(b, h, q_idx, kv_idx) itself; a BlockMask need
+            not be built.
+        scale: of the scores; by default 1 / sqrt(D).
+        enable_gqa: lets Hq be a multiple of Hkv: each key head serves consecutive query heads.
+        return_lse: also gives the natural logarithm of each row's sum of exponentials, (B, Hq, Sq) float32.
+        kernel_options: accepted and ignored; Strobe schedules by itself.
+        return_aux: an AuxRequest; gives (out, AuxOutput) with lse and max_scores as asked for.
+
+    Returns:
+        out (B, Hq, Sq, Dv), or (out, lse), or (out, AuxOutput). A row that sees no key has out 0 and lse -inf.
+
+    An element of a captured tensor outside its bounds is read at the nearest legal index. Trigonometric and other
+    functions of scores are computed in float32.
+
+    Raises:
+        ArgumentError: a tensor's type, rank, size or device is not legal.
+        TraceError: score_mod or the mask does something that cannot be compiled; names the file and line.
+        GradientError: a tensor requires grad while grad mode is on; there is no backward pass yet.
+    """
+    del kernel_options
+    mask_mod = _mask_mod_of(block_mask)
+    query, key, value = _autocast(query, key, value)
+    _check(query, key, value, enable_gqa)
+    held: list[torch.Tensor] = []
+    functions = (signature(score_mod, held), signature(mask_mod, held))
+    _check_gradients(query, key, value, held)
+    if return_aux is not None and return_lse:
+        raise ArgumentError("return_lse and return_aux exclude each other; ask for AuxRequest(lse=True)")
+    lse = return_lse or bool(getattr(return_aux, "lse", False))
+    max_scores = bool(getattr(return_aux, "max_scores", False))
+    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    shape_key = (
+        query.dtype,
+        query.shape[-1],
+        value.shape[-1],
+        enable_gqa and query.shape[1] != key.shape[1],
+        key.shape[0] == query.shape[0],
+        1e-6 <= scale <= 1e6,
+    )
+    cache_key = None if None in functions else (functions, shape_key, lse, max_scores)
+    recipe = _recipes.get(cache_key) if cache_key is not None else None
+    if recipe is not None:
+        captured = [held[n] for n in recipe.captured]
+        text = recipe.text
+    else:
+        text, captured, fixed = _trace(score_mod, mask_mod, shape_key, lse, max_scores, held)
+        if cache_key is not None and not fixed:
+            positions = tuple(next(n for n, t in enumerate(held) if t is c) for c in captured)
+            _recipes[cache_key] = Recipe(text, positions)
+        _check_gradients(query, key, value, captured)
+    captured = [t.reshape(1) if t.dim() == 0 else t for t in captured]
+    with operator_errors():
+        outputs = attention(text, [query, key, value, *captured], [scale])
+    if return_aux is not None:
+        rest = list(outputs[1:])
+        return outputs[0], AuxOutput(lse=rest.pop(0) if lse else None, max_scores=rest.pop(0) if max_scores else None)
+    return (outputs[0], outputs[1]) if return_lse else outputs[0]
+
+
+def describe_flex_attention(query, key, value, score_mod=None, block_mask=None, enable_gqa=False, scale=None) -> str:
+    """The algorithm text that flex_attention would compile for these arguments."""
+    _check(query, key, value, enable_gqa)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    gqa = enable_gqa and query.shape[1] != key.shape[1]
+    shape = (query.dtype, query.shape[-1], value.shape[-1], gqa, key.shape[0] == query.shape[0], 1e-6 <= scale <= 1e6)
+    return _trace(score_mod, _mask_mod_of(block_mask), shape, False, False, [])[0]
+
+
+def _mask_mod_of(block_mask) -> Optional[MaskMod]:
+    if block_mask is None:
+        return None
+    mask_mod = getattr(block_mask, "mask_mod", None)
+    if mask_mod is not None:
+        return mask_mod
+    if callable(block_mask) and not hasattr(block_mask, "kv_num_blocks"):
+        return block_mask
+    raise ArgumentError(f"block_mask is a {type(block_mask).__name__}; it must be a BlockMask, a mask_mod or None")
+
+
+def _autocast(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    device = tensors[0].device.type if isinstance(tensors[0], torch.Tensor) else "cpu"
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        return tuple(t.to(dtype) if t.is_floating_point() and t.dtype != torch.float64 else t for t in tensors)
+    return tensors
+
+
+def _check(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, enable_gqa: bool) -> None:
+    for name, t in (("query", query), ("key", key), ("value", value)):
+        if not isinstance(t, torch.Tensor):
+            raise ArgumentError(f"{name} is a {type(t).__name__}; it must be a tensor")
+        if t.dim() != 4:
+            raise ArgumentError(f"{name} has {t.dim()} dimensions; it must have 4: (batch, head, position, feature)")
+        if t.dtype not in _QUERY_TYPES:
+            raise ArgumentError(f"{name} is {t.dtype}; it must be float32, float16 or bfloat16")
+        if t.dtype != query.dtype:
+            raise ArgumentError(f"{name} is {t.dtype} and query is {query.dtype}; they must be the same")
+        if t.device != query.device:
+            raise ArgumentError(f"{name} is on {t.device} and query is on {query.device}; they must be on one device")
+    if query.device.type not in ("cpu", "cuda", "meta"):
+        raise ArgumentError(f"query is on {query.device}; Strobe computes on the CPU and on CUDA devices")
+    (b, hq, _, d), (bk, hk, sk, dk), (bv, hv, sv, _) = query.shape, key.shape, value.shape
+    if (bk, hk, sk) != (bv, hv, sv):
+        raise ArgumentError(f"key is {tuple(key.shape)} and value is {tuple(value.shape)}; batch, heads and length must be equal")
+    if d != dk:
+        raise ArgumentError(f"query has {d} features and key has {dk}; they must be equal")
+    if d < 1 or value.shape[-1] < 1:
+        raise ArgumentError("query, key and value need at least one feature")
+    if bk not in (b, 1):
+        raise ArgumentError(f"query has batch {b} and key has batch {bk}; they must be equal, or key's must be 1")
+    if not enable_gqa and hq != hk:
+        raise ArgumentError(f"query has {hq} heads and key has {hk}; pass enable_gqa=True for grouped queries")
+    if enable_gqa and (hk == 0 or hq % hk):
+        raise ArgumentError(f"query has {hq} heads and key has {hk}; query's must be a multiple of key's")
+
+
+def _check_gradients(query, key, value, captured: list[torch.Tensor]) -> None:
+    if not torch.is_grad_enabled():
+        return
+    named = [("query", query), ("key", key), ("value", value), *(("a captured tensor", t) for t in captured)]
+    for name, t in named:
+        if t.requires_grad:
+            raise GradientError(
+                f"{name} requires grad, and strobe.flex_attention has no backward pass yet: call it under "
+                "torch.no_grad(), detach the tensor, or use torch's flex_attention for training"
+            )
+
+
+def _trace(score_mod, mask_mod, shape_key, lse: bool, max_scores: bool, held):
+    """(text, captured tensors, whether the text holds for this call only)."""
+    with _lock:
+        try:
+            return _build(score_mod, mask_mod, shape_key, lse, max_scores, held)
+        finally:
+            ex.forget_known()
+
+
+def _build(score_mod, mask_mod, shape_key, lse, max_scores, held):
+    torch_dtype, features, value_features, gqa, same_batch, ranged = shape_key
+    dtype = DTYPES[torch_dtype]
+    a = Algorithm("flex_attention")
+    j, i, h, b = a.axis("j", "Sk"), a.axis("i", "Sq"), a.axis("h", "H"), a.axis("b", "B")
+    d, c = a.axis("d", value_features), a.axis("c", features)
+    heads = "Hk" if gqa else "H"
+    batch = "B" if same_batch else 1
+    a.tensor("q", dtype, [features, "Sq", "H", "B"])
+    a.tensor("k", dtype, [features, "Sk", heads, batch])
+    a.tensor("v", dtype, [value_features, "Sk", heads, batch])
+    scale = a.scalar("scale", least=1e-6, most=1e6) if ranged else a.scalar("scale")
+
+    shared = ex.group(h, "H", "Hk") if gqa else h
+    kv_batch = b if same_batch else ex.const(0, "int32")
+    product = ex.make("mul", ex.load("q", [c, i, h, b], dtype), ex.load("k", [c, j, shared, kv_batch], dtype))
+    scores = a.func("scores", [j, i, h, b], product, "sum", c)
+    score = ex.make("mul", scores, scale)
+
+    trace = Trace(held)
+    if score_mod is not None:
+        score = trace_function(trace, score_mod, [score, b, h, i, j], "score_mod", "float32")
+    if mask_mod is not None:
+        mask = trace_function(trace, mask_mod, [b, h, i, j], "mask_mod", "bool")
+        if mask.op != "const" or mask.args[0] is not True:
+            score = ex.select(mask, score, ex.const(float("-inf"), "float32"))
+    for n, t in enumerate(trace.tensors):
+        rank = max(t.dim(), 1)
+        a.tensor(f"t{n}", DTYPES[t.dtype], [f"t{n}_n{k}" for k in range(rank)])
+
+    value = ex.load("v", [d, j, shared, kv_batch], dtype)
+    softmax_attention(a, score, value, [i, h, b], j, d, dtype)
+    outputs = ["out"] + (["lse"] if lse else []) + (["max_scores"] if max_scores else [])
+    return a.text(outputs), trace.tensors, trace.fixed
