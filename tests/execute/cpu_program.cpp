@@ -117,3 +117,36 @@ TEST(CpuProgram, RowsWithoutKeys) {
     program.run({q.tensor(), k.tensor(), v.tensor()}, {0.25}, {out.tensor(), lse.tensor()});
     expect_attention(q, k, v, 0.25, [](int64_t i, int64_t j) { return j < i - 3; }, out, lse);
 }
+
+TEST(CpuProgram, LengthsAndTablesInTheMask) {
+    // A length for each sequence of the batch, looked up through a table.
+    const std::string more = R"(, {"name": "lengths", "type": "int64", "sizes": ["B"]},
+                                  {"name": "which", "type": "int32", "sizes": ["N"]})";
+    const std::string mask = R"(["lt", ["cast", "int64", ["load", "which", "j"]], ["load", "lengths", "b"]])";
+    const CpuProgram program(attention_text(masked(mask), "float32", 16, more));
+    Data q({16, 40, 2, 2}, 1), k({16, 40, 2, 2}, 2), v({16, 40, 2, 2}, 3), out({16, 40, 2, 2}), lse({40, 2, 2});
+    std::vector<int64_t> lengths = {23, 23};
+    std::vector<int32_t> which(40);
+    for (int n = 0; n < 40; n++) {
+        which[n] = n;
+    }
+    const HostTensor length{lengths.data(), {2}, {1}}, table{which.data(), {40}, {1}};
+    program.run({q.tensor(), k.tensor(), v.tensor(), length, table}, {0.25}, {out.tensor(), lse.tensor()});
+    expect_attention(q, k, v, 0.25, [](int64_t, int64_t j) { return j < 23; }, out, lse);
+}
+
+TEST(CpuProgram, ElementsOfElements) {
+    const std::string more = R"(, {"name": "start", "type": "int32", "sizes": ["N"]},
+                                  {"name": "document", "type": "int32", "sizes": ["Sk"]})";
+    const std::string mask = R"(["and", ["ge", "j", ["load", "start", ["load", "document", "i"]]], ["le", "j", "i"]])";
+    const CpuProgram program(attention_text(masked(mask), "float32", 16, more));
+    Data q({16, 40, 2, 1}, 1), k({16, 40, 2, 1}, 2), v({16, 40, 2, 1}, 3), out({16, 40, 2, 1}), lse({40, 2, 1});
+    std::vector<int32_t> start = {0, 11, 30}, document(40);
+    for (int n = 0; n < 40; n++) {
+        document[n] = n < 11 ? 0 : n < 30 ? 1 : 2;
+    }
+    const HostTensor starts{start.data(), {3}, {1}}, documents{document.data(), {40}, {1}};
+    program.run({q.tensor(), k.tensor(), v.tensor(), starts, documents}, {0.25}, {out.tensor(), lse.tensor()});
+    expect_attention(
+        q, k, v, 0.25, [&](int64_t i, int64_t j) { return j >= start[document[i]] && j <= i; }, out, lse);
+}

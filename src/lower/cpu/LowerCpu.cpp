@@ -53,6 +53,11 @@ Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Exp
     return stmts.empty() ? Evaluate::make(0) : Block::make(stmts);
 }
 
+/** A mask's bound or verdict; loads of what is the same for the whole block remain in it. */
+Expr verdict(const Context &context, const Expr &e) {
+    return context.coordinates(e, {}, {});
+}
+
 /** The walk over the stream's tiles that meet [begin, end). */
 Stmt lower_walk(const Context &context, const StreamPass &pass) {
     const TileProgram &p = context.program;
@@ -62,9 +67,9 @@ Stmt lower_walk(const Context &context, const StreamPass &pass) {
     const std::string first = unique_name(axis + ".first"), last = unique_name(axis + ".last"), full = unique_name("full");
 
     Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
-    s = LetStmt::make(full, pass.mask.full.defined() ? pass.mask.full : const_false(), s);
+    s = LetStmt::make(full, pass.mask.full.defined() ? verdict(context, pass.mask.full) : const_false(), s);
     if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead)) {
-        s = IfThenElse::make(!pass.mask.dead, s);
+        s = IfThenElse::make(!verdict(context, pass.mask.dead), s);
     }
     s = with_tile_summaries(context, var(tile), s);
     s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (size - 1), p.stream.min + p.stream.extent - 1), s);
@@ -75,10 +80,10 @@ Stmt lower_walk(const Context &context, const StreamPass &pass) {
     const Expr tiles = (p.stream.extent + (size - 1)) / size;
     Expr begin = 0, end = tiles;
     if (pass.mask.begin.defined()) {
-        begin = max((pass.mask.begin - p.stream.min) / size, 0);
+        begin = max((verdict(context, pass.mask.begin) - p.stream.min) / size, 0);
     }
     if (pass.mask.end.defined()) {
-        end = min((pass.mask.end - p.stream.min + (size - 1)) / size, tiles);
+        end = min((verdict(context, pass.mask.end) - p.stream.min + (size - 1)) / size, tiles);
     }
     s = LetStmt::make(last, end, s);
     return LetStmt::make(first, begin, s);

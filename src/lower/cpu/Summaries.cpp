@@ -31,7 +31,7 @@ Stmt reduce_range(const Context &context, const Summary &s, const Expr &lo, cons
     const std::string step = unique_name(s.axis + ".at");
     std::vector<Expr> args;
     for (const Expr &a : call->args) {
-        args.push_back(substitute(s.axis, lo + var(step), a));
+        args.push_back(context.coordinates(substitute(s.axis, lo + var(step), a), {}, {}));
     }
     const std::string low = s.name + ".min.tile", high = s.name + ".max.tile", element = unique_name("element");
     const Expr x = Variable::make(t, element);
