@@ -156,5 +156,8 @@ torch.ops.load_library(str(library_path()))
 torch.library.register_fake("strobe::attention", _fake)
 torch.library.register_autograd("strobe::attention", _no_backward)
 
+#: Skips the autograd key, which costs more than all else in the call, where the caller made sure that no gradient is asked for.
+below_autograd = torch._C._AutoDispatchBelowAutograd
+
 #: attention(algorithm: str, tensors: Tensor[], scalars: float[]) -> Tensor[]
 attention = torch.ops.strobe.attention.default

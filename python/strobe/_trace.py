@@ -16,6 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from . import _expr as ex
+from ._algorithm import Algorithm
 from ._expr import Expr
 from .errors import TraceError
 
@@ -46,7 +47,9 @@ def _refuse(why: str) -> None:
 class Trace:
     """What one trace collects."""
 
-    def __init__(self, known: list[torch.Tensor] = ()):
+    def __init__(self, known: list[torch.Tensor], algorithm: Algorithm, axes: list[Expr]):
+        self._algorithm, self._axes = algorithm, axes
+        self.constant_sizes: dict[str, dict[int, int]] = {}  # of a tensor: dimensions that are summed over
         self.tensors: list[torch.Tensor] = []  # captured, in the order of their first use
         self.fixed = False  # the result depends on values seen now; trace again at the next call
         self._known = {id(t) for t in known}
@@ -60,6 +63,22 @@ class Trace:
             self.fixed = True  # made while tracing, or reached in a way that the cache does not see
         self.tensors.append(tensor)
         return f"t{len(self.tensors) - 1}"
+
+    def dot(self, a: "Elements", b: "Elements") -> Expr:
+        """The inner product of two captured vectors, as a function of its own."""
+        length = a.tensor.shape[-1]
+        if a.tensor.dim() != len(a.indices) + 1 or b.tensor.dim() != len(b.indices) + 1 or b.tensor.shape[-1] != length:
+            _refuse("an inner product takes two vectors of one length: index all dimensions but the last of both")
+        n = len(self.constant_sizes)
+        over = self._algorithm.axis(f"r{n}", length)
+        factors = []
+        for vector in (a, b):
+            name = self.name_of(vector.tensor)
+            self.constant_sizes.setdefault(name, {})[0] = length
+            factors.append(ex.load(name, (over, *reversed(vector.indices)), _DTYPES[vector.tensor.dtype]))
+        dtype = ex.promote(*(f.dtype for f in factors))
+        product = ex.make("mul", *(ex.cast(f, dtype) for f in factors))
+        return self._algorithm.func(f"dot{n}", self._axes, product, "sum", over)
 
     def size(self, tensor: torch.Tensor, dim: int) -> Expr:
         """The size of a dimension, counted from the outermost."""
@@ -627,6 +646,24 @@ def _view(trace, a, *shape):
     if any(n not in (1, -1) for n in flat) or len(flat) > 0:
         _refuse("a traced value is a scalar; it keeps its shape")
     return _lift(trace, a)
+
+
+@_method("gelu")
+def _gelu(trace, a, approximate="none"):
+    add, mul = _METHODS["add"], _METHODS["mul"]
+    if approximate == "tanh":
+        cubic = mul(trace, add(trace, a, mul(trace, 0.044715, _pow(trace, a, 3))), math.sqrt(2 / math.pi))
+        gate = _METHODS["tanh"](trace, cubic)
+    else:
+        gate = _METHODS["erf"](trace, mul(trace, a, math.sqrt(0.5)))
+    return mul(trace, mul(trace, a, 0.5), add(trace, gate, 1.0))
+
+
+@_method("dot", "inner", "vdot")
+def _dot(trace, a, b):
+    if not (isinstance(a, Elements) and isinstance(b, Elements)):
+        _refuse("an inner product takes two captured vectors: index all dimensions but the last of both")
+    return Proxy(trace, trace.dot(a, b))
 
 
 @_method("getitem")

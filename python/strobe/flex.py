@@ -11,7 +11,7 @@ import torch
 from . import _expr as ex
 from ._algorithm import Algorithm, softmax_attention
 from ._closure import signature
-from ._library import DTYPES, attention
+from ._library import DTYPES, attention, below_autograd
 from ._trace import Trace, trace_function
 from .errors import ArgumentError, GradientError, operator_errors
 
@@ -113,7 +113,7 @@ def flex_attention(
             _recipes[cache_key] = Recipe(text, positions)
         _check_gradients(query, key, value, captured)
     captured = [t.reshape(1) if t.dim() == 0 else t for t in captured]
-    with operator_errors():
+    with operator_errors(), below_autograd():
         outputs = attention(text, [query, key, value, *captured], [scale])
     if return_aux is not None:
         rest = list(outputs[1:])
@@ -218,7 +218,7 @@ def _build(score_mod, mask_mod, shape_key, lse, max_scores, held):
     scores = a.func("scores", [j, i, h, b], product, "sum", c)
     score = ex.make("mul", scores, scale)
 
-    trace = Trace(held)
+    trace = Trace(held, a, [j, i, h, b])
     if score_mod is not None:
         score = trace_function(trace, score_mod, [score, b, h, i, j], "score_mod", "float32")
     if mask_mod is not None:
@@ -227,7 +227,8 @@ def _build(score_mod, mask_mod, shape_key, lse, max_scores, held):
             score = ex.select(mask, score, ex.const(float("-inf"), "float32"))
     for n, t in enumerate(trace.tensors):
         rank = max(t.dim(), 1)
-        a.tensor(f"t{n}", DTYPES[t.dtype], [f"t{n}_n{k}" for k in range(rank)])
+        constants = trace.constant_sizes.get(f"t{n}", {})
+        a.tensor(f"t{n}", DTYPES[t.dtype], [constants.get(k, f"t{n}_n{k}") for k in range(rank)])
 
     value = ex.load("v", [d, j, shared, kv_batch], dtype)
     softmax_attention(a, score, value, [i, h, b], j, d, dtype)

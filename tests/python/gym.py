@@ -1,0 +1,296 @@
+"""Masks and score modifiers of the kinds that attention-gym collects, stated from their papers and documentation.
+
+Each entry is made by a function of (heads, length) and gives (score_mod, mask_mod, length to use).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def causal(b, h, q, k):
+    return q >= k
+
+
+def _sliding_window(heads, length):
+    window = 9
+    return None, lambda b, h, q, k: (q - k <= window) & (q >= k)
+
+
+def _bidirectional_window(heads, length):
+    return None, lambda b, h, q, k: (q - k).abs() <= 7
+
+
+def _prefix(heads, length):
+    return None, lambda b, h, q, k: (k < 11) | (q >= k)
+
+
+def _sink(heads, length):
+    """The first tokens stay visible behind a causal window (StreamingLLM, arXiv:2309.17453)."""
+    return None, lambda b, h, q, k: (q >= k) & ((q - k <= 8) | (k < 4))
+
+
+def _dilated(heads, length):
+    """Every third token of a window (Longformer, arXiv:2004.05150)."""
+    return None, lambda b, h, q, k: ((q - k).abs() <= 18) & ((q - k) % 3 == 0)
+
+
+def _global_window(heads, length):
+    """Some tokens see and are seen by all, the others see a window (Longformer)."""
+    everywhere = torch.zeros(length, dtype=torch.bool)
+    everywhere[::17] = True
+    return None, lambda b, h, q, k: everywhere[q] | everywhere[k] | ((q - k).abs() <= 4)
+
+
+def _offsets(length):
+    ends = torch.tensor([0, 13, 30, 31, length], dtype=torch.int32)
+    ids = torch.repeat_interleave(torch.arange(4, dtype=torch.int32), ends[1:] - ends[:-1])
+    return ends, ids
+
+
+def _documents(heads, length):
+    _, ids = _offsets(length)
+    return None, lambda b, h, q, k: ids[q] == ids[k]
+
+
+def _documents_of(inner):
+    """A mask inside each packed document, by positions counted from the document's start."""
+
+    def make(heads, length):
+        starts, ids = _offsets(length)
+
+        def mask(b, h, q, k):
+            return (ids[q] == ids[k]) & inner(b, h, q - starts[ids[q]], k - starts[ids[k]])
+
+        return None, mask
+
+    return make
+
+
+def _packed_causal(heads, length):
+    starts, ids = _offsets(length)
+    return None, lambda b, h, q, k: (k >= starts[ids[q]]) & (q >= k)
+
+
+def _shared_prefix(heads, length):
+    """Answers packed behind the prompt that they share: they see all of it, and themselves causally."""
+    starts, ids = _offsets(length)
+    prompt = torch.tensor([0, 0, 2, 2])
+
+    def mask(b, h, q, k):
+        mine = ids[q]
+        first, behind = starts[prompt[mine]], starts[prompt[mine] + 1]
+        return ((k >= starts[mine]) & (q >= k)) | ((mine != prompt[mine]) & (k >= first) & (k < behind))
+
+    return None, mask
+
+
+def _neighbourhood(where_is, width, height, reach):
+    """Each pixel sees a square around it, pushed inside the image at its edges (arXiv:2204.07143)."""
+
+    def mask(b, h, q, k):
+        (qx, qy), (kx, ky) = where_is(q), where_is(k)
+        cx = qx.clamp(reach, width - 1 - reach)
+        cy = qy.clamp(reach, height - 1 - reach)
+        return ((cx - kx).abs() <= reach) & ((cy - ky).abs() <= reach)
+
+    return mask
+
+
+def _natten(heads, length):
+    return None, _neighbourhood(lambda n: (n // 8, n % 8), 8, 8, 2)
+
+
+def _tiled_natten(heads, length):
+    def where_is(n):
+        tile, inside = n // 4, n % 4
+        return tile % 4 * 2 + inside % 2, tile // 4 * 2 + inside // 2
+
+    return None, _neighbourhood(where_is, 8, 8, 1)
+
+
+def _morton_natten(heads, length):
+    """Pixels in the order of a Z curve: the bits of x and y alternate."""
+
+    def every_other_bit(n):
+        n = n & 0x55555555
+        n = (n | (n >> 1)) & 0x33333333
+        n = (n | (n >> 2)) & 0x0F0F0F0F
+        return (n | (n >> 4)) & 0x00FF00FF
+
+    return None, _neighbourhood(lambda n: (every_other_bit(n), every_other_bit(n >> 1)), 8, 8, 2)
+
+
+def _sliding_tile_2d(heads, length):
+    """Tiles of pixels see a window of tiles; text behind the image is seen by all (arXiv:2502.04507)."""
+    pixels, text = 48, 12
+
+    def mask(b, h, q, k):
+        (qy, qx), (ky, kx) = ((n // 4 // 4, n // 4 % 4) for n in (q, k))
+        cy, cx = qy.clamp(1, 1), qx.clamp(1, 2)
+        near = ((ky - cy).abs() <= 1) & ((kx - cx).abs() <= 1)
+        image = (q < pixels) & (k < pixels)
+        return (image & near) | ((k >= pixels) & (k < pixels + text)) | ((q >= pixels) & (k < pixels + text))
+
+    return None, mask
+
+
+def _sliding_tile_3d(heads, length):
+    def place(n):
+        tile = n // 8
+        return tile // 4, tile % 4 // 2, tile % 2
+
+    def mask(b, h, q, k):
+        near = None
+        for a, c in zip(place(q), place(k)):
+            one = (c >= a.clamp(0, 1) - 0) & (c <= a.clamp(0, 1) + 0)
+            near = one if near is None else near & one
+        return near | (k >= 60)
+
+    return None, mask
+
+
+def _block_diffusion(heads, length):
+    """Noised tokens, then clean ones: the training mask of arXiv:2503.09573, section 3.1."""
+    half, block = length // 2, 4
+
+    def mask(b, h, q, k):
+        q_noised, k_noised = q < half, k < half
+        qb, kb = q % half // block, k % half // block
+        own = (qb == kb) & (q_noised == k_noised)
+        before = (qb > kb) & q_noised & ~k_noised
+        clean = (qb >= kb) & ~q_noised & ~k_noised
+        return own | before | clean
+
+    return None, mask
+
+
+def _per_batch(heads, length):
+    """Another length for each sequence of the batch."""
+    lengths = torch.tensor([length, length // 2])
+    return None, lambda b, h, q, k: k < lengths[b]
+
+
+def _alibi(heads, length):
+    def mod(score, b, h, q, k):
+        return score + torch.exp2(-((h + 1) * 8.0 / heads)) * (k - q)
+
+    return mod, None
+
+
+def _alibi_table(heads, length):
+    slopes = torch.exp2(-torch.arange(1, heads + 1) * 8.0 / heads)
+    return (lambda score, b, h, q, k: score + slopes[h] * (k - q)), causal
+
+
+def _softcap(heads, length):
+    return (lambda score, b, h, q, k: 5.0 * torch.tanh(score / 5.0)), None
+
+
+def _relative(heads, length):
+    return (lambda score, b, h, q, k: score + (q - k)), None
+
+
+def _bias(heads, length):
+    bias = torch.randn(heads, length, length)
+    return (lambda score, b, h, q, k: score + bias[h, q, k]), None
+
+
+def _bias_half(heads, length):
+    bias = torch.randn(1, length, length, dtype=torch.bfloat16)
+    return (lambda score, b, h, q, k: score + bias[0][q][k]), causal
+
+
+def _buckets(heads, length):
+    """T5: distances fall into buckets, exact up close and logarithmic further on (arXiv:1910.10683)."""
+    table = torch.randn(32, heads)
+
+    def mod(score, b, h, q, k):
+        back = k - q
+        far = back.abs()
+        large = 8 + (torch.log(far.clamp(min=1).float() / 8) / math.log(128 / 8) * 8).long()
+        bucket = torch.where(far < 8, far.long(), large.clamp(max=15)) + 16 * (back > 0).long()
+        return score + table[bucket, h]
+
+    return mod, None
+
+
+def _sandwich(heads, length):
+    """Sums of cosines of the distance, in a table (arXiv:2212.10356)."""
+    distance = torch.arange(2 * length - 1) - (length - 1)
+    table = torch.cos(distance[:, None] / 10000 ** (torch.arange(8) / 8)).sum(-1)
+    factor = heads / (8.0 * torch.arange(1, heads + 1))
+    return (lambda score, b, h, q, k: score + table[q - k + (length - 1)] * factor[h]), causal
+
+
+def _graph_bias(heads, length):
+    """A bias by the distance of two nodes of a graph (arXiv:2106.05234)."""
+    hops = torch.randint(0, 5, (2, length, length), dtype=torch.int32)
+    table = torch.randn(heads, 5)
+    return (lambda score, b, h, q, k: score + table[h, hops[b, q, k]]), None
+
+
+def _latent_rope(heads, length):
+    """The rotary part of multi-head latent attention as a second product (arXiv:2405.04434)."""
+    q_rope, k_rope = torch.randn(2, heads, length, 8), torch.randn(2, 1, length, 8)
+    return (lambda score, b, h, q, k: score + 0.3 * torch.dot(q_rope[b, h, q], k_rope[b, h // heads, k])), None
+
+
+def _activation(function):
+    """log(f(s) + 1): the softmax of it is f(s) + 1, normalised."""
+    return lambda heads, length: ((lambda score, b, h, q, k: torch.log(function(score) + 1.0)), None)
+
+
+def _temperature(heads, length):
+    """A temperature a head, in a captured tensor, and one in a tensor without dimensions."""
+    per_head, all_heads = torch.rand(heads) + 0.5, torch.tensor(1.25)
+    return (lambda score, b, h, q, k: score * per_head[h] * all_heads), causal
+
+
+def _masked_score(heads, length):
+    """A mask written as a score of -inf."""
+    return (lambda score, b, h, q, k: torch.where(q >= k, score, -float("inf"))), None
+
+
+def _dropped_heads(heads, length):
+    return None, lambda b, h, q, k: (h % 2 == 0) | (q >= k)
+
+
+#: name -> (maker, length)
+ALL = {
+    "causal": (lambda heads, length: (None, causal), 65),
+    "sliding_window": (_sliding_window, 65),
+    "bidirectional_window": (_bidirectional_window, 65),
+    "prefix_lm": (_prefix, 65),
+    "sink": (_sink, 65),
+    "dilated_window": (_dilated, 65),
+    "global_window": (_global_window, 65),
+    "documents": (_documents, 65),
+    "documents_causal": (_documents_of(causal), 65),
+    "packed_causal": (_packed_causal, 65),
+    "shared_prefix": (_shared_prefix, 65),
+    "natten": (_natten, 64),
+    "tiled_natten": (_tiled_natten, 64),
+    "morton_natten": (_morton_natten, 64),
+    "sliding_tile_2d": (_sliding_tile_2d, 64),
+    "sliding_tile_3d": (_sliding_tile_3d, 64),
+    "block_diffusion": (_block_diffusion, 64),
+    "per_batch": (_per_batch, 65),
+    "dropped_heads": (_dropped_heads, 65),
+    "alibi": (_alibi, 65),
+    "alibi_table": (_alibi_table, 65),
+    "softcap": (_softcap, 65),
+    "relative": (_relative, 33),
+    "bias": (_bias, 65),
+    "bias_half": (_bias_half, 65),
+    "t5_buckets": (_buckets, 65),
+    "sandwich": (_sandwich, 65),
+    "graph_bias": (_graph_bias, 65),
+    "latent_rope": (_latent_rope, 65),
+    "gelu": (_activation(F.gelu), 65),
+    "relu": (_activation(F.relu), 65),
+    "sigmoid": (_activation(torch.sigmoid), 65),
+    "temperature": (_temperature, 65),
+    "masked_score": (_masked_score, 65),
+}
