@@ -6,7 +6,20 @@ set(STROBE_VENV "${CMAKE_BINARY_DIR}/venv" CACHE PATH "Virtual environment with 
 
 find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
 
-file(READ "${CMAKE_SOURCE_DIR}/requirements.txt" _requirements)
+option(STROBE_TORCH "Build and test the PyTorch extension; installs requirements-torch.txt" ON)
+
+set(_files "${CMAKE_SOURCE_DIR}/requirements.txt")
+if(STROBE_TORCH)
+  list(APPEND _files "${CMAKE_SOURCE_DIR}/requirements-torch.txt")
+endif()
+set(_requirements "")
+set(_pip_arguments "")
+foreach(_file ${_files})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_file}")
+  file(READ "${_file}" _text)
+  string(APPEND _requirements "${_text}")
+  list(APPEND _pip_arguments -r "${_file}")
+endforeach()
 string(SHA256 _requirements_hash "${_requirements}")
 set(_stamp "${STROBE_VENV}/strobe-requirements.sha256")
 set(_installed "")
@@ -21,7 +34,7 @@ if(NOT _installed STREQUAL _requirements_hash)
   endif()
   execute_process(
     COMMAND "${STROBE_VENV}/bin/python" -m pip install --quiet --disable-pip-version-check
-            -r "${CMAKE_SOURCE_DIR}/requirements.txt" COMMAND_ERROR_IS_FATAL ANY)
+            ${_pip_arguments} COMMAND_ERROR_IS_FATAL ANY)
   file(WRITE "${_stamp}" "${_requirements_hash}")
 endif()
 

@@ -53,6 +53,8 @@ def const(value: bool | int | float, dtype: str) -> Expr:
         value = float(value)
     elif category(dtype) == 1:
         value = int(value)
+    else:
+        value = bool(value)
     return Expr("const", (value,), dtype, category(dtype) == 1 and value >= 0)
 
 
@@ -97,6 +99,11 @@ _NOT_NEGATIVE = {"add", "mul", "floordiv", "mod", "min"}
 
 def make(op: str, *args: Expr, dtype: str | None = None) -> Expr:
     """An operation whose operands have one type already."""
+    if op in ("and", "or"):
+        unit = op == "and"  # true and x, false or x
+        rest = [a for a in args if not (a.op == "const" and a.args[0] is unit)]
+        if len(rest) < 2:
+            return rest[0] if rest else const(unit, "bool")
     result = dtype or args[0].dtype
     not_negative = (op in _NOT_NEGATIVE and all(a.not_negative for a in args)) or (
         op == "max" and any(a.not_negative for a in args)

@@ -615,6 +615,18 @@ def _filled(value):
 _METHODS["zeros_like"], _METHODS["ones_like"], _METHODS["full_like"] = _filled(0), _filled(1), _filled(None)
 
 
+def _new(value):
+    def run(trace, a, size=(), fill_value=value, *, dtype=None, **kwargs):
+        if len(size) > 0:
+            _refuse("a traced value is a scalar; it makes scalars only")
+        return _METHODS["full_like"](trace, a, fill_value, dtype=dtype)
+
+    return run
+
+
+_METHODS["new_zeros"], _METHODS["new_ones"], _METHODS["new_full"] = _new(0), _new(1), _new(None)
+
+
 @_method("to", "type", "_to_copy")
 def _to(trace, a, *args, dtype=None, **kwargs):
     x = _lift(trace, a)

@@ -35,7 +35,9 @@ halide_buffer_t describe(const HostTensor &tensor, const Type &type, std::vector
         dims.push_back({0, int32_t(tensor.sizes[d]), int32_t(stride), 0});
     }
     halide_buffer_t buffer = {};
-    buffer.host = static_cast<uint8_t *>(tensor.data);
+    // A null pointer would ask for bounds; a tensor without elements may have one.
+    static uint8_t nothing[64];
+    buffer.host = tensor.data ? static_cast<uint8_t *>(tensor.data) : nothing;
     buffer.type = type;
     buffer.dimensions = int32_t(tensor.sizes.size());
     buffer.dim = dims.data() + first;

@@ -1,0 +1,259 @@
+"""strobe.flex_attention: arguments, layouts, captured tensors, reuse of traces and errors."""
+
+import pytest
+import reference
+import strobe
+import torch
+from strobe import flex as implementation
+from torch.nn.attention.flex_attention import AuxRequest, and_masks, or_masks
+
+CAUSAL = "causal"
+
+
+def causal(b, h, q, k):
+    return q >= k
+
+
+def inputs(batch=2, heads=4, kv_heads=4, queries=33, keys=33, features=16, value_features=16, dtype=torch.float32):
+    query = torch.randn(batch, heads, queries, features, dtype=dtype)
+    key = torch.randn(batch, kv_heads, keys, features, dtype=dtype)
+    value = torch.randn(batch, kv_heads, keys, value_features, dtype=dtype)
+    return query, key, value
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"queries": 1},
+        {"keys": 1},
+        {"queries": 70, "keys": 20},
+        {"batch": 1, "heads": 1, "kv_heads": 1},
+        {"heads": 8, "kv_heads": 2},
+        {"heads": 6, "kv_heads": 1},
+        {"features": 24, "value_features": 40},
+        {"features": 5, "value_features": 3},
+    ],
+    ids=str,
+)
+def test_shapes(shape):
+    query, key, value = inputs(**shape)
+    options = {"enable_gqa": shape.get("heads") != shape.get("kv_heads")}
+    out, lse = strobe.flex_attention(query, key, value, block_mask=causal, return_lse=True, **options)
+    want, want_lse = reference.expected(query, key, value, None, causal, **options)
+    reference.check(out, want)
+    reference.check(lse, want_lse, what="lse")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype):
+    query, key, value = inputs(dtype=dtype)
+    out = strobe.flex_attention(query, key, value, block_mask=causal)
+    assert out.dtype == dtype
+    want, _ = reference.expected(query, key, value, None, causal)
+    reference.check(out, want, tolerance=4 * torch.finfo(dtype).eps)
+
+
+def test_layouts_are_respected():
+    """Positions before heads, features not innermost, an expanded key, a slice: the same numbers, and no copies asked for."""
+    dense = inputs(batch=2, heads=4, kv_heads=4)
+    want, _ = reference.expected(*dense, None, causal)
+    bshd = [t.transpose(1, 2).contiguous().transpose(1, 2) for t in dense]
+    turned = [t.transpose(2, 3).contiguous().transpose(2, 3) for t in dense]
+    padded = [torch.nn.functional.pad(t, (3, 5, 1, 2))[:, :, 1:-2, 3:-5] for t in dense]
+    for name, (q, k, v) in {"bshd": bshd, "turned": turned, "padded": padded}.items():
+        assert not q.is_contiguous()
+        reference.check(strobe.flex_attention(q, k, v, block_mask=causal), want, what=name)
+    query, key, value = dense
+    key = key[:, :1].expand(-1, 4, -1, -1)
+    want, _ = reference.expected(query, key, value, None, causal)
+    reference.check(strobe.flex_attention(query, key, value, block_mask=causal), want, what="expanded")
+
+
+def test_one_key_batch_for_all():
+    query, _, _ = inputs(batch=3)
+    _, key, value = inputs(batch=1)
+    want, _ = reference.expected(query, key.expand(3, -1, -1, -1), value.expand(3, -1, -1, -1), None, causal)
+    reference.check(strobe.flex_attention(query, key, value, block_mask=causal), want)
+
+
+@pytest.mark.parametrize("scale", [0.3, -0.5, 0.0])
+def test_scale(scale):
+    query, key, value = inputs()
+    want, _ = reference.expected(query, key, value, None, causal, scale=scale)
+    reference.check(strobe.flex_attention(query, key, value, block_mask=causal, scale=scale), want)
+
+
+def test_scales_do_not_share_a_result():
+    query, key, value = inputs()
+    first = strobe.flex_attention(query, key, value, scale=0.1)
+    second = strobe.flex_attention(query, key, value, scale=0.7)
+    reference.check(first, reference.expected(query, key, value, scale=0.1)[0])
+    reference.check(second, reference.expected(query, key, value, scale=0.7)[0])
+
+
+def test_rows_without_keys():
+    query, key, value = inputs()
+
+    def mask(b, h, q, k):
+        return q >= k + 5
+
+    out, lse = strobe.flex_attention(query, key, value, block_mask=mask, return_lse=True)
+    assert (out[:, :, :5] == 0).all() and (lse[:, :, :5] == -torch.inf).all()
+    reference.check(out[:, :, 5:], reference.expected(query, key, value, None, mask)[0][:, :, 5:])
+
+
+@pytest.mark.parametrize("sizes", [{"batch": 0}, {"queries": 0}, {"keys": 0}], ids=str)
+def test_empty(sizes):
+    query, key, value = inputs(**sizes)
+    out, lse = strobe.flex_attention(query, key, value, return_lse=True)
+    assert out.shape == query.shape and lse.shape == query.shape[:-1]
+    assert (out == 0).all() and (lse == -torch.inf).all()
+
+
+def test_aux_output():
+    query, key, value = inputs()
+    out, aux = strobe.flex_attention(query, key, value, block_mask=causal, return_aux=AuxRequest(lse=True, max_scores=True))
+    scores = (query.double() @ key.double().mT / 4).masked_fill(~torch.ones(33, 33).tril().bool(), -torch.inf)
+    reference.check(aux.max_scores, scores.amax(-1), what="max_scores")
+    reference.check(aux.lse, scores.logsumexp(-1), what="lse")
+
+
+def test_block_mask_and_compositions():
+    query, key, value = inputs()
+    window = lambda b, h, q, k: q - k < 5  # noqa: E731
+    first = lambda b, h, q, k: k < 2  # noqa: E731
+    mask = or_masks(and_masks(causal, window), first)
+    block_mask = reference.block_mask_of(mask, query, key)
+    want, _ = reference.expected(query, key, value, None, mask)
+    reference.check(strobe.flex_attention(query, key, value, block_mask=block_mask), want)
+
+
+def compilations():
+    return len(implementation._recipes)
+
+
+def test_new_lengths_and_values_need_no_compilation():
+    def attention(length, slope):
+        slopes = torch.full((4,), slope)
+
+        def mod(score, b, h, q, k):
+            return score + slopes[h] * (k - q)
+
+        query, key, value = inputs(queries=length, keys=length)
+        out = strobe.flex_attention(query, key, value, mod, causal)
+        reference.check(out, reference.expected(query, key, value, mod, causal)[0])
+
+    attention(20, 0.5)
+    before = compilations()
+    attention(47, 0.25)
+    assert compilations() == before
+
+
+def test_python_numbers_are_constants_of_the_trace():
+    query, key, value = inputs()
+    for window in (3, 9):
+        mask = lambda b, h, q, k: (q - k).abs() < window  # noqa: E731, B023
+        reference.check(
+            strobe.flex_attention(query, key, value, block_mask=mask), reference.expected(query, key, value, None, mask)[0]
+        )
+
+
+def test_values_computed_from_captured_tensors_are_not_kept():
+    query, key, value = inputs()
+    slopes = torch.ones(4)
+
+    def mod(score, b, h, q, k):
+        return score * (slopes * 2)[h] + slopes.max().item()
+
+    for value_now in (0.5, 0.25):
+        slopes.fill_(value_now)
+        reference.check(
+            strobe.flex_attention(query, key, value, mod), reference.expected(query, key, value, lambda s, b, h, q, k: s * 2 * value_now)[0]
+        )
+
+
+def test_captured_objects():
+    class Bias:
+        def __init__(self):
+            self.table = torch.randn(4)
+
+        def __call__(self, score, b, h, q, k):
+            return score + self.table[h] * (q - k)
+
+    query, key, value = inputs()
+    for _ in range(2):
+        bias = Bias()
+        reference.check(strobe.flex_attention(query, key, value, bias), reference.expected(query, key, value, bias)[0])
+
+
+def test_negative_indices_count_from_the_end():
+    query, key, value = inputs()
+    table = torch.randn(70)
+    mod = lambda score, b, h, q, k: score + table[k - q] + table[-3]  # noqa: E731
+    reference.check(strobe.flex_attention(query, key, value, mod), reference.expected(query, key, value, mod)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool])
+def test_captured_types(dtype):
+    query, key, value = inputs()
+    labels = (torch.arange(33) // 9 % 2).to(dtype)
+    mask = lambda b, h, q, k: labels[q] == labels[k]  # noqa: E731
+    reference.check(
+        strobe.flex_attention(query, key, value, block_mask=mask), reference.expected(query, key, value, None, mask)[0]
+    )
+
+
+def test_autocast():
+    query, key, value = inputs()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert strobe.flex_attention(query, key, value).dtype == torch.bfloat16
+
+
+def refused(kind, *words, **arguments):
+    call = dict(zip(("query", "key", "value"), inputs()))
+    call.update(arguments)
+    with pytest.raises(kind) as caught:
+        strobe.flex_attention(**call)
+    for word in words:
+        assert word in str(caught.value), f"{word!r} is not in: {caught.value}"
+
+
+def test_bad_arguments():
+    query, key, value = inputs()
+    refused(strobe.ArgumentError, "query", "3 dimensions", query=query[0])
+    refused(strobe.ArgumentError, "key", "bfloat16", key=key.bfloat16())
+    refused(strobe.ArgumentError, "query", "int32", query=query.int())
+    refused(strobe.ArgumentError, "features", query=query[..., :8])
+    refused(strobe.ArgumentError, "batch", key=key[:1].expand(3, -1, -1, -1), value=value[:1].expand(3, -1, -1, -1))
+    refused(strobe.ArgumentError, "length must be equal", value=value[:, :, :5])
+    refused(strobe.ArgumentError, "enable_gqa", key=key[:, :2], value=value[:, :2])
+    refused(strobe.ArgumentError, "multiple", key=key[:, :3], value=value[:, :3], enable_gqa=True)
+    refused(strobe.ArgumentError, "block_mask", "BlockMask", block_mask=torch.ones(3))
+    small = torch.randn(10)
+    refused(strobe.ArgumentError, "t0", "at least 33", score_mod=lambda s, b, h, q, k: s + small[k])
+
+
+def test_untraceable_functions_name_the_line():
+    table = torch.randn(4, 5)
+
+    def branches(score, b, h, q, k):
+        if q > k:  # here
+            return score
+        return -score
+
+    def unindexed(score, b, h, q, k):
+        return score + table[h]  # here
+
+    def unknown(score, b, h, q, k):
+        return torch.cumsum(score, 0)  # here
+
+    for mod, words in ((branches, "branch"), (unindexed, "indexed 1 times"), (unknown, "cumsum")):
+        refused(strobe.TraceError, words, __file__, "# here", score_mod=mod)
+
+
+def test_gradients_are_refused():
+    query, key, value = inputs()
+    table = torch.ones(4, requires_grad=True)
+    with torch.enable_grad():
+        refused(strobe.GradientError, "key", key=key.clone().requires_grad_())
+        refused(strobe.GradientError, "captured", score_mod=lambda s, b, h, q, k: s * table[h])
