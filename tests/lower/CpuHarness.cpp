@@ -136,7 +136,8 @@ int64_t Guarded::overwritten() const {
     return count;
 }
 
-CpuProgram::CpuProgram(const Define &define, Type type, int head_dim, int value_dim, int query_tile, int stream_tile)
+CpuProgram::CpuProgram(const Define &define, Type type, int head_dim, int value_dim, int query_tile, int stream_tile,
+                       const Lower &lower)
     : inputs(type, head_dim, value_dim), outputs(define(inputs)) {
     for (const Func &f : outputs) {
         Func(f).output_buffer().dim(0).set_stride(Expr());
@@ -152,7 +153,7 @@ CpuProgram::CpuProgram(const Define &define, Type type, int head_dim, int value_
     program = build_tiles("test", graph, plan, choices);
     verify_tiles(program);
     const Target target = get_host_target();
-    const Internal::Stmt nest = run_lower_passes(cpu_passes(), lower_cpu(program, choices, target));
+    const Internal::Stmt nest = run_lower_passes(cpu_passes(), lower(program, choices, target));
     schedule_at_root(outputs);
     pipeline = Pipeline(outputs);
     install_nest(pipeline, nest);

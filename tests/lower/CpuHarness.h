@@ -84,6 +84,9 @@ struct Guarded {
     int64_t overwritten() const;
 };
 
+/** Makes a program's loop nest for the CPU. */
+using Lower = std::function<Halide::Internal::Stmt(const TileProgram &, const Choices &, const Halide::Target &)>;
+
 class CpuProgram {
     Inputs inputs;
     Halide::Pipeline pipeline;
@@ -96,7 +99,8 @@ public:
     TileProgram program;
     std::map<std::string, Guarded> buffers;  // of the last run
 
-    CpuProgram(const Define &define, Type type, int head_dim, int value_dim, int query_tile, int stream_tile);
+    CpuProgram(const Define &define, Type type, int head_dim, int value_dim, int query_tile, int stream_tile,
+               const Lower &lower = lower_cpu);
 
     /** Runs all three ways; fails where the CPU's result is farther from the exact one
      * than twice the declared arithmetic's, plus one rounding of the output. The

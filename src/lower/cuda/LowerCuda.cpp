@@ -19,34 +19,6 @@ Target halide_target() {
     return Target("x86-64-linux-no_runtime-cuda-cuda_capability_86-no_asserts-no_bounds_query");
 }
 
-/** The innermost dimensions of inputs that share an axis have equal extents. */
-void add_equal_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package) {
-    std::map<std::string, std::pair<int, int>> seen;
-    const auto note = [&](const std::string &axis, int buffer, int dim) {
-        const auto added = seen.emplace(axis, std::make_pair(buffer, dim));
-        if (!added.second && added.first->second != std::make_pair(buffer, dim)) {
-            package.equal_extents.push_back({added.first->second.first, added.first->second.second, buffer, dim});
-        }
-    };
-    for (const StreamPass &pass : program.passes) {
-        for (const auto *ops : {&pass.prologue, &pass.step}) {
-            for (const TileOp &op : *ops) {
-                const Call *call = op.kind == TileOp::Kind::Load ? op.expr.as<Call>() : nullptr;
-                for (size_t d = 0; call && d < call->args.size(); d++) {
-                    if (const Variable *v = call->args[d].as<Variable>()) {
-                        note(v->name, arguments.buffer(call->param.name()), static_cast<int>(d));
-                    }
-                }
-            }
-        }
-    }
-    for (const Output &o : program.outputs) {
-        for (size_t d = 0; d < o.axes.size(); d++) {
-            note(o.axes[d], arguments.buffer(o.name), static_cast<int>(d));
-        }
-    }
-}
-
 Count work_of(const TileProgram &program, const PackageArguments &arguments) {
     Count work = {arguments.extent_of(program.query, program.query_tile)};
     for (const Axis &a : program.grid) {

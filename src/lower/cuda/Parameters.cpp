@@ -134,6 +134,33 @@ int PackageArguments::scalar(const std::string &name) const {
     return found->second;
 }
 
+void add_equal_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package) {
+    std::map<std::string, std::pair<int, int>> seen;
+    const auto note = [&](const std::string &axis, int buffer, int dim) {
+        const auto added = seen.emplace(axis, std::make_pair(buffer, dim));
+        if (!added.second && added.first->second != std::make_pair(buffer, dim)) {
+            package.equal_extents.push_back({added.first->second.first, added.first->second.second, buffer, dim});
+        }
+    };
+    for (const StreamPass &pass : program.passes) {
+        for (const auto *ops : {&pass.prologue, &pass.step}) {
+            for (const TileOp &op : *ops) {
+                const Call *call = op.kind == TileOp::Kind::Load ? op.expr.as<Call>() : nullptr;
+                for (size_t d = 0; call && d < call->args.size(); d++) {
+                    if (const Variable *v = call->args[d].as<Variable>()) {
+                        note(v->name, arguments.buffer(call->param.name()), static_cast<int>(d));
+                    }
+                }
+            }
+        }
+    }
+    for (const Output &o : program.outputs) {
+        for (size_t d = 0; d < o.axes.size(); d++) {
+            note(o.axes[d], arguments.buffer(o.name), static_cast<int>(d));
+        }
+    }
+}
+
 CountTerm PackageArguments::extent_of(const Axis &axis, int divisor) const {
     for (const Output &o : program.outputs) {
         for (size_t d = 0; d < o.axes.size(); d++) {
@@ -153,17 +180,29 @@ CountTerm PackageArguments::extent_of(const Axis &axis, int divisor) const {
                         << ", is not the extent of a buffer's dimension, which a GPU kernel needs to size its grid";
 }
 
-Expr KernelParameters::add(const std::string &name, Type type, const ParamSpec &spec) {
+Expr KernelParameters::add(const std::string &name, Type type, const ParamSpec &spec, bool is_array) {
     const std::string id = plain(name);
     if (types.emplace(id, type).second) {
         kernel.params.push_back(spec);
-        list.emplace_back(id, false, MemoryType::Auto, type, 0);
+        list.emplace_back(id, is_array, MemoryType::Auto, type, 0);
     }
     return Variable::make(type, id);
 }
 
 Expr KernelParameters::pointer(const std::string &buffer) {
     return add("pointer_" + buffer, UInt(64), {ParamSpec::Kind::Pointer, arguments.buffer(buffer), 0});
+}
+
+std::string KernelParameters::array(const std::string &buffer, Type type) {
+    const std::string name = plain("array_" + buffer);
+    add(name, type, {ParamSpec::Kind::Pointer, arguments.buffer(buffer), 0}, true);
+    return name;
+}
+
+std::string KernelParameters::workspace_array(int index, Type type) {
+    const std::string name = "workspace_array_" + std::to_string(index);
+    add(name, type, {ParamSpec::Kind::Workspace, index, 0}, true);
+    return name;
 }
 
 Expr KernelParameters::extent(const std::string &buffer, int dim) {

@@ -32,6 +32,10 @@ private:
     std::map<std::string, int> buffers, scalars;
 };
 
+/** Dimensions of the package's buffers that are indexed by the same axis have equal
+ * extents, which the runtime checks. */
+void add_equal_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package);
+
 /** What one kernel is passed. Each method returns the Variable that stands for the
  * argument in the kernel, adding it on first use. */
 class KernelParameters {
@@ -40,7 +44,7 @@ class KernelParameters {
     std::map<std::string, Halide::Type> types;
     std::vector<Halide::Internal::DeviceArgument> list;
 
-    Expr add(const std::string &name, Halide::Type type, const ParamSpec &spec);
+    Expr add(const std::string &name, Halide::Type type, const ParamSpec &spec, bool is_array = false);
 
 public:
     KernelParameters(const PackageArguments &arguments, KernelSpec &kernel)
@@ -48,6 +52,9 @@ public:
     }
 
     Expr pointer(const std::string &buffer);          // UInt(64)
+    /** The name under which Loads and Stores reach a buffer, or a workspace, as an array. */
+    std::string array(const std::string &buffer, Halide::Type type);
+    std::string workspace_array(int index, Halide::Type type);
     Expr extent(const std::string &buffer, int dim);  // Int(32)
     Expr stride(const std::string &buffer, int dim);  // Int(64), elements
     Expr scalar(const std::string &name, Halide::Type type);

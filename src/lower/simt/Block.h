@@ -1,0 +1,49 @@
+#ifndef STROBE_LOWER_SIMT_BLOCK_H
+#define STROBE_LOWER_SIMT_BLOCK_H
+
+/** \file
+ * What one block of threads does, as Halide IR. Between the statements that all
+ * threads execute alike (loops over tiles, conditions on tiles, lets) stand loops
+ * over the block's threads; one such loop may not use what another thread of the
+ * same loop writes. Arrays of MemoryType::Register are a thread's own: they are
+ * indexed as if there were one thread, by constants. Arrays of
+ * MemoryType::GPUShared are the block's.
+ *
+ * The same statement becomes a GPU kernel or a serial program for a CPU, which
+ * tests run: there, everything between two barriers runs to its end for one thread
+ * before the next thread starts, so that a missing barrier shows in the results. */
+
+#include "Halide.h"
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace strobe::simt {
+
+using Halide::Expr;
+using Halide::Internal::Stmt;
+
+/** The index of the current thread in its block. */
+Expr thread();
+
+/** for (thread = 0; thread < threads; thread++) body, in any order or at once. */
+Stmt each_thread(int threads, const Stmt &body);
+
+/** All threads of the block wait for each other. */
+Stmt barrier();
+
+/** Puts barriers where a loop over threads uses what an earlier one wrote to one of
+ * the arrays, or writes what an earlier one used, also around loops over tiles. */
+Stmt place_barriers(const Stmt &block, const std::set<std::string> &shared);
+
+/** The kernel of a GPU block: one thread's part of \p block. \p offsets: where each
+ * shared array begins, in bytes. */
+Stmt gpu_kernel(const Stmt &block, int threads, const std::map<std::string, int64_t> &offsets);
+
+/** The block on a CPU; barriers part its loops over threads. \p descending: the last thread first. */
+Stmt serial_block(const Stmt &block, int threads, bool descending);
+
+}  // namespace strobe::simt
+
+#endif

@@ -1,0 +1,218 @@
+#include "Contract.h"
+
+#include "device/Intrinsics.h"
+#include "support/Error.h"
+
+#include <algorithm>
+
+namespace strobe::simt {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+/** Columns whose accumulators a thread holds together. */
+const int most_columns = 8;
+/** Steps of the contracted axis that are loaded together. */
+const int depth = 4;
+
+Expr multiply_add(const Context &context, const Expr &a, const Expr &b, const Expr &sum) {
+    if (!context.on_cpu && sum.type() == Float(32)) {
+        return device::fma(a, b, sum);
+    }
+    return strictify_float(sum + a * b);
+}
+
+/** The operand's element \p e, as it enters the product. */
+Expr rounded(const Expr &e, Type operand, Type sum) {
+    const bool narrows = operand.bits() < e.type().bits() && e.type().is_float();
+    const Expr x = narrows ? cast(operand, e) : e;
+    return x.type() == sum ? x : cast(sum, x);
+}
+
+/** The first operand's registers in shared memory, 0 beyond the contracted axis. */
+Stmt copy_rows(const Context &context, const Stored &from, const Stored &to, const std::string &axis) {
+    const ThreadMap &map = context.values.map;
+    const AxisSlots &slots = map.axes.at(axis);
+    std::vector<Stmt> stores;
+    for (int r = 0; r < map.row_slots; r++) {
+        for (int c = 0; c < slots.slots; c++) {
+            const Expr column = map.column(axis, c);
+            const Point point{{context.program.query.name, {map.row(r), r}}, {axis, {column, c}}};
+            Expr value = load_element(from, point);
+            if (slots.padded != slots.size) {
+                value = select(column < slots.size, value, make_zero(value.type()));
+            }
+            stores.push_back(store_element(to, point, value));
+        }
+    }
+    return each_thread(map.threads, Block::make(stores));
+}
+
+/** dst[m, n] += sum over k of a[m, k] * b[k, n], for a thread's own elements. */
+class Product {
+    const Context &context;
+    const TileOp &op;
+    const Stored &dst;
+    const Stored a, b;
+    const std::string m, n, k;
+    std::vector<std::pair<std::string, Expr>> lets;
+
+    Expr let(const Expr &value) {
+        lets.emplace_back(unique_name("operand"), value);
+        return Variable::make(value.type(), lets.back().first);
+    }
+    Point at(const Expr &row, const std::string &axis, const Expr &step) const {
+        return Point{{axis, {row, -1}}, {k, {step, -1}}};
+    }
+    /** `depth` elements of an operand from \p step on, along the contracted axis. */
+    std::vector<Expr> along_k(const Stored &s, const std::string &axis, const Expr &row, const Expr &step) {
+        std::vector<Expr> elements;
+        if (s.dims.back().axis == k) {
+            const Expr all = let(vector_at(s, element_index(s, at(row, axis, step)), depth));
+            for (int e = 0; e < depth; e++) {
+                elements.push_back(Shuffle::make_extract_element(all, e));
+            }
+        } else {
+            for (int e = 0; e < depth; e++) {
+                elements.push_back(load_at(s.name, s.type, element_index(s, at(row, axis, step + e))));
+            }
+        }
+        for (Expr &e : elements) {
+            e = let(rounded(e, op.operand_type, dst.type));
+        }
+        return elements;
+    }
+    /** Consecutive elements; the index is a multiple of their number. */
+    static Expr vector_at(const Stored &s, const Expr &index, int count) {
+        return Load::make(s.type.with_lanes(count), s.name, Ramp::make(index, 1, count), Buffer<>(), Parameter(),
+                          const_true(count), ModulusRemainder(count, 0));
+    }
+
+    std::vector<std::vector<Expr>> columns_of_b(int first, int count, const Expr &step);
+    Stmt turn(int first, int count, const Expr &step);
+
+public:
+    Product(const Context &context, const TileOp &op, const Stored &a, const Stored &b)
+        : context(context), op(op), dst(context.at(op.dst)), a(a), b(b), m(dst.dims[0].axis), n(dst.dims[1].axis),
+          k(op.axis) {
+    }
+    Stmt lower();
+};
+
+/** [column][step] */
+std::vector<std::vector<Expr>> Product::columns_of_b(int first, int count, const Expr &step) {
+    const ThreadMap &map = context.values.map;
+    std::vector<std::vector<Expr>> columns(count);
+    if (b.dims.back().axis == k) {
+        for (int c = 0; c < count; c++) {
+            columns[c] = along_k(b, n, map.column(n, first + c), step);
+        }
+        return columns;
+    }
+    const int width = std::min(map.axes.at(n).width, count);
+    for (int e = 0; e < depth; e++) {
+        for (int c = 0; c < count; c += width) {
+            const Expr index = element_index(b, at(map.column(n, first + c), n, step + e));
+            if (width == 1) {
+                columns[c].push_back(let(rounded(load_at(b.name, b.type, index), op.operand_type, dst.type)));
+                continue;
+            }
+            const Expr all = let(vector_at(b, index, width));
+            for (int x = 0; x < width; x++) {
+                columns[c + x].push_back(
+                    let(rounded(Shuffle::make_extract_element(all, x), op.operand_type, dst.type)));
+            }
+        }
+    }
+    return columns;
+}
+
+Stmt Product::turn(int first, int count, const Expr &step) {
+    lets.clear();
+    const int slots = dst.sizes[1], rows = dst.sizes[0];
+    std::vector<std::vector<Expr>> of_a;
+    for (int r = 0; r < rows; r++) {
+        of_a.push_back(along_k(a, m, context.values.map.row(r), step));
+    }
+    const auto of_b = columns_of_b(first, count, step);
+    std::vector<Stmt> updates;
+    for (int e = 0; e < depth; e++) {
+        for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < count; c++) {
+                const int index = r * slots + first + c;
+                updates.push_back(store_at(
+                    dst.name, multiply_add(context, of_a[r][e], of_b[c][e], load_at(dst.name, dst.type, index)), index));
+            }
+        }
+    }
+    Stmt s = Block::make(updates);
+    for (auto it = lets.rbegin(); it != lets.rend(); ++it) {
+        s = LetStmt::make(it->first, it->second, s);
+    }
+    return s;
+}
+
+Stmt Product::lower() {
+    const int slots = dst.sizes[1];
+    const int size = context.values.map.axes.count(k) ? context.values.map.axes.at(k).size : context.program.query_tile;
+    std::vector<Stmt> stmts;
+    for (int e = 0; !op.accumulate && e < dst.elements; e++) {
+        stmts.push_back(store_at(dst.name, make_zero(dst.type), e));
+    }
+    for (int first = 0; first < slots; first += most_columns) {
+        const int count = std::min(most_columns, slots - first);
+        stmts.push_back(serial_loop(k + ".step", (size + depth - 1) / depth,
+                                    [&](const Expr &step) { return turn(first, count, step * depth); }));
+    }
+    return each_thread(context.threads(), Block::make(stmts));
+}
+
+/** One element of the result at a time. */
+Stmt lower_plain(const Context &context, const TileOp &op) {
+    const Stored &dst = context.at(op.dst), &a = context.at(op.a), &b = context.at(op.b);
+    const Stored &sized = b;
+    const int size = sized.dims[sized.dimension(op.axis)].size;
+    const std::string sum = unique_name("sum");
+    const Type t = dst.type;
+    const auto element = [&](const Point &point) {
+        const Stmt walk = serial_loop(op.axis + ".at", size, [&](const Expr &k) {
+            Point at = point;
+            at[op.axis] = {k, -1};
+            const auto operand = [&](const Stored &s) {
+                return rounded(load_at(s.name, s.type, element_index(s, at)), op.operand_type, t);
+            };
+            return store_at(sum, multiply_add(context, operand(a), operand(b), load_at(sum, t, 0)), 0);
+        });
+        const Stmt start = store_at(sum, op.accumulate ? load_at(dst.name, t, element_index(dst, point)) : make_zero(t), 0);
+        return Block::make({start, walk, store_element(dst, point, load_at(sum, t, 0))});
+    };
+    const Stmt body = for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
+        return is_const_one(inside) ? element(point) : IfThenElse::make(inside, element(point));
+    });
+    return Allocate::make(sum, t, MemoryType::Register, {1}, const_true(), each_thread(context.threads(), body));
+}
+
+}  // namespace
+
+Stmt lower_contract(const Context &context, const TileOp &op) {
+    const Stored &dst = context.at(op.dst), &a = context.at(op.a), &b = context.at(op.b);
+    if (!dst.registers) {
+        return lower_plain(context, op);
+    }
+    strobe_internal_assert(a.dimension(dst.dims[0].axis) >= 0 && b.dimension(dst.dims[1].axis) >= 0)
+        << "the rows of " << op.dst << " are not those of " << op.a;
+    if (!a.registers) {
+        return Product(context, op, a, b).lower();
+    }
+    const bool narrow = op.operand_type.bits() < a.rounded_to.bits();
+    const Type type = narrow ? op.operand_type : a.rounded_to;
+    std::ostringstream name;
+    name << "operand." << op.axis << "." << type;
+    const Stored copy = shared_array(name.str(), type, a.dims, context.program, context.values.map);
+    context.scratch[copy.name] = copy;
+    return Block::make(copy_rows(context, a, copy, op.axis), Product(context, op, copy, b).lower());
+}
+
+}  // namespace strobe::simt

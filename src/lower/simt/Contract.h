@@ -1,0 +1,19 @@
+#ifndef STROBE_LOWER_SIMT_CONTRACT_H
+#define STROBE_LOWER_SIMT_CONTRACT_H
+
+/** \file
+ * Contract: each thread accumulates its own elements of the result in registers,
+ * reading both operands from shared memory, four steps of the contracted axis at a
+ * time. A first operand that is in registers is copied to shared memory, rounded to
+ * the contraction's operand type. Results in shared memory are computed an element
+ * at a time. */
+
+#include "Context.h"
+
+namespace strobe::simt {
+
+Stmt lower_contract(const Context &context, const TileOp &op);
+
+}  // namespace strobe::simt
+
+#endif

@@ -1,0 +1,227 @@
+#include "Elementwise.h"
+
+#include "device/Intrinsics.h"
+#include "support/Error.h"
+
+#include <algorithm>
+
+namespace strobe::simt {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+/** Calls make for each slot of the value's elements that one thread has. */
+Stmt for_each_slot(const Context &context, const std::vector<TileDim> &dims,
+                   const std::function<Stmt(const Point &)> &make) {
+    const ThreadMap &map = context.values.map;
+    std::vector<Stmt> stmts;
+    const bool columns = dims.size() > 1;
+    for (int r = 0; r < map.row_slots; r++) {
+        Point point{{dims[0].axis, {map.row(r), r}}};
+        for (int c = 0; c < (columns ? map.axes.at(dims[1].axis).slots : 1); c++) {
+            if (columns) {
+                point[dims[1].axis] = {map.column(dims[1].axis, c), c};
+            }
+            stmts.push_back(make(point));
+        }
+    }
+    return Block::make(stmts);
+}
+
+int size_of(const Context &context, const std::string &axis) {
+    return axis == context.program.query.name ? context.program.query_tile : context.values.map.axes.at(axis).size;
+}
+
+/** The elements of \p type that shuffles move; others go through memory. */
+bool shuffles(const Context &context, Type type) {
+    return !context.on_cpu && type.bits() <= 32;
+}
+
+Expr shuffled(const Expr &e, int mask) {
+    if (e.type().bits() == 32) {
+        return device::shuffle_xor(e, mask);
+    }
+    return cast(e.type(), device::shuffle_xor(cast(Int(32), e), mask));
+}
+
+/** How elements are combined in the type that they are stored as. */
+Expr combined(const Stored &s, ReduceOp op, const Expr &a, const Expr &b) {
+    if (!s.rounded_to.is_bool()) {
+        return strictify_float(combine(op, a, b));
+    }
+    const Expr zero = make_zero(s.type);
+    return cast(s.type, combine(op, a != zero, b != zero));
+}
+
+/** Combines what the lanes of each row have in the value's registers. */
+Stmt reduce_over_lanes(const Context &context, const Stored &dst, ReduceOp op) {
+    const ThreadMap &map = context.values.map;
+    const int slots = (int)dst.elements;
+    const auto part = [&](int r) { return load_at(dst.name, dst.type, r); };
+    std::vector<Stmt> stmts;
+    if (shuffles(context, dst.type)) {
+        for (int mask = map.lanes / 2; mask > 0; mask /= 2) {
+            for (int r = 0; r < slots; r++) {
+                stmts.push_back(store_at(dst.name, combined(dst, op, part(r), shuffled(part(r), mask)), r));
+            }
+        }
+        return each_thread(map.threads, Block::make(stmts));
+    }
+    // [slot][thread]
+    Stored parts;
+    parts.name = std::string("parts.") + (dst.type.is_float() ? "f" : dst.type.is_int() ? "s" : "u") +
+                 std::to_string(dst.type.bits());
+    parts.type = parts.rounded_to = dst.type;
+    parts.elements = int64_t(map.row_slots) * map.threads;
+    context.scratch[parts.name] = parts;
+    for (int r = 0; r < slots; r++) {
+        stmts.push_back(store_at(parts.name, part(r), r * map.threads + thread()));
+    }
+    const Stmt give = each_thread(map.threads, Block::make(stmts));
+    stmts.clear();
+    const Expr first = thread() - thread() % map.lanes;
+    for (int r = 0; r < slots; r++) {
+        for (int lane = 0; lane < map.lanes; lane++) {
+            const Expr other = load_at(parts.name, parts.type, r * map.threads + first + lane);
+            stmts.push_back(store_at(dst.name, lane == 0 ? other : combined(dst, op, part(r), other), r));
+        }
+    }
+    return Block::make(give, each_thread(map.threads, Block::make(stmts)));
+}
+
+Expr identity_as_stored(const Stored &s, ReduceOp op) {
+    return s.rounded_to.is_bool() ? cast(s.type, identity_of(op, Bool())) : identity_of(op, s.type);
+}
+
+Expr as_stored(const Stored &s, const Expr &e) {
+    return e.type() == s.type ? e : cast(s.type, e);
+}
+
+/** Rows in registers, reduced along an axis whose elements the lanes have. */
+Stmt reduce_rows(const Context &context, const TileOp &op, const Stored &dst) {
+    const ThreadMap &map = context.values.map;
+    const AxisSlots &axis = map.axes.at(op.axis);
+    const Expr identity = identity_as_stored(dst, op.op);
+    std::vector<Stmt> stmts;
+    for (int r = 0; r < map.row_slots; r++) {
+        for (int c = 0; c < axis.slots; c++) {
+            const Expr column = map.column(op.axis, c);
+            const Point point{{context.program.query.name, {map.row(r), r}}, {op.axis, {column, c}}};
+            Expr value = as_stored(dst, context.evaluate(op.expr, point));
+            if (axis.padded != axis.size) {
+                value = select(column < axis.size, value, identity);
+            }
+            const Expr old = load_at(dst.name, dst.type, r);
+            stmts.push_back(store_at(dst.name, c == 0 ? value : combined(dst, op.op, old, value), r));
+        }
+    }
+    Stmt s = Block::make(each_thread(map.threads, Block::make(stmts)), reduce_over_lanes(context, dst, op.op));
+    if (dst.rounded_to == dst.type || dst.rounded_to.is_bool()) {
+        return s;
+    }
+    stmts.clear();
+    for (int r = 0; r < map.row_slots; r++) {
+        stmts.push_back(store_at(dst.name, cast(dst.type, cast(dst.rounded_to, load_at(dst.name, dst.type, r))), r));
+    }
+    return Block::make(s, each_thread(map.threads, Block::make(stmts)));
+}
+
+/** One element of dst, by one thread alone. */
+Stmt reduce_alone(const Context &context, const TileOp &op, const Stored &dst, const Point &at, const std::string &sum) {
+    const Stmt start = store_at(sum, identity_as_stored(dst, op.op), 0);
+    const Stmt walk = serial_loop(op.axis + ".at", size_of(context, op.axis), [&](const Expr &k) {
+        Point point = at;
+        point[op.axis] = {k, -1};
+        const Expr value = as_stored(dst, context.evaluate(op.expr, point));
+        return store_at(sum, combined(dst, op.op, load_at(sum, dst.type, 0), value), 0);
+    });
+    const Expr total = load_at(sum, dst.type, 0);
+    const Expr result = dst.rounded_to.is_bool() ? total != make_zero(dst.type) : total;
+    return Block::make({start, walk, store_element(dst, at, result)});
+}
+
+}  // namespace
+
+Stmt lower_map(const Context &context, const TileOp &op) {
+    const Stored &dst = context.at(op.dst);
+    if (dst.registers) {
+        return each_thread(context.threads(), for_each_slot(context, dst.dims, [&](const Point &point) {
+                               return store_element(dst, point, context.evaluate(op.expr, point));
+                           }));
+    }
+    return each_thread(context.threads(), for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
+                           const Expr value = context.evaluate(op.expr, point);
+                           const bool padded = !is_const_one(inside);
+                           return store_element(dst, point,
+                                                padded ? select(inside, value, make_zero(value.type())) : value);
+                       }));
+}
+
+Stmt lower_reduce(const Context &context, const TileOp &op) {
+    const Stored &dst = context.at(op.dst);
+    if (dst.registers && dst.dims.size() == 1) {
+        return reduce_rows(context, op, dst);
+    }
+    const std::string sum = unique_name("sum");
+    const auto alone = [&](const Point &point) { return reduce_alone(context, op, dst, point, sum); };
+    const Stmt body = dst.registers ?
+                          for_each_slot(context, dst.dims, alone) :
+                          for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
+                              return is_const_one(inside) ? alone(point) : IfThenElse::make(inside, alone(point));
+                          });
+    return Allocate::make(sum, dst.type, MemoryType::Register, {1}, const_true(), each_thread(context.threads(), body));
+}
+
+Stmt lower_store(const Context &context, const TileOp &op) {
+    const auto element = [&](const Point &point) {
+        std::vector<Expr> args;
+        Expr inside = const_true();
+        for (const std::string &a : op.out_axes) {
+            const auto it = point.find(a);
+            if (it == point.end()) {
+                args.push_back(Variable::make(Int(32), a));
+            } else {
+                args.push_back(context.corner(a) + it->second.at);
+                inside = inside && it->second.at < context.valid(a);
+            }
+        }
+        return IfThenElse::make(inside, store_at(op.dst, context.evaluate(op.expr, point),
+                                                 context.flat_index(op.dst, args, Parameter())));
+    };
+    const std::vector<std::string> own = own_axes_of_store(context.program, op);
+    if (!own.empty()) {
+        std::vector<TileDim> dims;
+        for (const std::string &a : own) {
+            dims.push_back({a, size_of(context, a)});
+        }
+        Stmt s = for_each_slot(context, dims, element);
+        if (dims.size() == 1) {
+            s = IfThenElse::make(context.values.map.lane() == 0, s);
+        }
+        return each_thread(context.threads(), s);
+    }
+    std::vector<TileDim> dims;
+    for (const std::string &a : op.out_axes) {
+        const auto &grid = context.program.grid;
+        if (std::none_of(grid.begin(), grid.end(), [&](const Axis &g) { return g.name == a; })) {
+            dims.insert(dims.begin(), {a, size_of(context, a)});
+        }
+    }
+    const Stored like = shared_array("", Float(32), dims, context.program, context.values.map);
+    return each_thread(context.threads(),
+                       for_each_element(context, like, [&](const Point &point, const Expr &) { return element(point); }));
+}
+
+Stmt reduce_over_threads(const Context &context, ReduceOp op, const std::string &source, Type type, int count,
+                         const std::string &result, const Expr &index) {
+    const Expr old = load_at(result, type, index);
+    const Stmt walk = serial_loop("thread.at", count, [&](const Expr &n) {
+        return store_at(result, combine(op, old, load_at(source, type, n)), index);
+    });
+    const Stmt body = Block::make(store_at(result, identity_of(op, type), index), walk);
+    return each_thread(context.threads(), IfThenElse::make(thread() == 0, body));
+}
+
+}  // namespace strobe::simt

@@ -1,0 +1,321 @@
+#include "LowerSimt.h"
+
+#include "Contract.h"
+#include "Elementwise.h"
+#include "Summaries.h"
+#include "Transfer.h"
+#include "device/ExpandPtx.h"
+#include "lower/cuda/Code.h"
+#include "lower/cuda/Parameters.h"
+#include "support/Error.h"
+#include "support/Log.h"
+
+#include <algorithm>
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace simt {
+namespace {
+
+Expr var(const std::string &name) {
+    return Variable::make(Int(32), name);
+}
+
+Stmt lower_op(const Context &context, const TileOp &op) {
+    switch (op.kind) {
+    case TileOp::Kind::Load:
+        return lower_load(context, op);
+    case TileOp::Kind::Fill:
+    case TileOp::Kind::Map:
+        return lower_map(context, op);
+    case TileOp::Kind::Contract:
+        return lower_contract(context, op);
+    case TileOp::Kind::Reduce:
+        return lower_reduce(context, op);
+    case TileOp::Kind::Store:
+        return lower_store(context, op);
+    }
+    strobe_internal_error() << "operation of an unknown kind on " << op.dst;
+}
+
+Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full) {
+    std::vector<Stmt> stmts;
+    for (const TileOp &op : ops) {
+        const Stmt s = lower_op(context, op);
+        stmts.push_back(op.when == TileOp::When::Partial ? IfThenElse::make(!full, s) : s);
+    }
+    return stmts.empty() ? Evaluate::make(0) : Block::make(stmts);
+}
+
+/** The walk over the stream's tiles that meet [begin, end). */
+Stmt lower_walk(const Context &context, const StreamPass &pass) {
+    const TileProgram &p = context.program;
+    const std::string &axis = p.stream.name;
+    const int size = p.stream_tile;
+    const std::string turn = unique_name(axis + ".turn"), tile = unique_name(axis + ".tile");
+    const std::string first = unique_name(axis + ".first"), last = unique_name(axis + ".last"),
+                      full = unique_name("full");
+    Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
+    s = LetStmt::make(full, pass.mask.full.defined() ? pass.mask.full : const_false(), s);
+    if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous) {
+        s = IfThenElse::make(!pass.mask.dead, s);
+    }
+    s = with_tile_summaries(context, var(tile), s);
+    s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (size - 1), p.stream.min + p.stream.extent - 1), s);
+    s = LetStmt::make(axis + ".lo", p.stream.min + var(tile) * size, s);
+    s = LetStmt::make(tile, var(first) + var(turn), s);
+    s = For::make(turn, 0, max(var(last) - var(first), 0), ForType::Serial, Partition::Never, DeviceAPI::None, s);
+    const Expr tiles = (p.stream.extent + (size - 1)) / size;
+    Expr begin = 0, end = tiles;
+    if (pass.mask.begin.defined()) {
+        begin = max((pass.mask.begin - p.stream.min) / size, 0);
+    }
+    if (pass.mask.end.defined()) {
+        end = min((pass.mask.end - p.stream.min + (size - 1)) / size, tiles);
+    }
+    s = LetStmt::make(last, end, s);
+    return LetStmt::make(first, begin, s);
+}
+
+class FindShared : public IRVisitor {
+    using IRVisitor::visit;
+    void visit(const Allocate *op) override {
+        if (op->memory_type == MemoryType::GPUShared) {
+            const int64_t bytes = int64_t(op->constant_allocation_size()) * op->type.bytes();
+            offsets[op->name] = total;
+            total += (bytes + 15) / 16 * 16;
+        }
+        IRVisitor::visit(op);
+    }
+
+public:
+    std::map<std::string, int64_t> offsets;
+    int64_t total = 0;
+    explicit FindShared(const Stmt &s) {
+        s.accept(this);
+    }
+};
+
+Stmt finished(const Stmt &block) {
+    std::set<std::string> shared;
+    for (const auto &entry : FindShared(block).offsets) {
+        shared.insert(entry.first);
+    }
+    return place_barriers(block, shared);
+}
+
+/** All passes of the block of rows at <query>.lo. */
+Stmt row_block(const Context &context) {
+    std::vector<Stmt> stmts;
+    for (const StreamPass &pass : context.program.passes) {
+        stmts.push_back(lower_ops(context, pass.prologue, const_false()));
+        stmts.push_back(lower_walk(context, pass));
+        stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
+    }
+    Stmt s = with_query_summaries(context, Block::make(stmts));
+    for (const auto &entry : context.scratch) {
+        s = allocate_shared(entry.first, entry.second.type, entry.second.elements, s);
+    }
+    for (const auto &entry : context.values.stored) {
+        const Stored &v = entry.second;
+        s = v.registers ? Allocate::make(v.name, v.type, MemoryType::Register, {make_const(Int(32), v.elements)},
+                                         const_true(), s) :
+                          allocate_shared(v.name, v.type, v.elements, s);
+    }
+    return finished(s);
+}
+
+Expr row_blocks(const TileProgram &p) {
+    return (p.query.extent + (p.query_tile - 1)) / p.query_tile;
+}
+
+/** From the number of a task to its point of the grid and its rows. */
+Stmt at_task(const TileProgram &p, const std::string &task, const Stmt &block) {
+    const std::string &axis = p.query.name;
+    const std::string blocks = unique_name(axis + ".blocks"), number = unique_name(axis + ".block");
+    Stmt s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (p.query_tile - 1), p.query.min + p.query.extent - 1),
+                           block);
+    s = LetStmt::make(axis + ".lo", p.query.min + var(number) * p.query_tile, s);
+    const Expr in_order = var(task) % var(blocks);
+    s = LetStmt::make(number, p.query_descending ? var(blocks) - 1 - in_order : in_order, s);
+    Expr rest = var(task) / var(blocks);
+    for (const Axis &a : p.grid) {
+        s = LetStmt::make(a.name, a.min + rest % a.extent, s);
+        rest = rest / a.extent;
+    }
+    return LetStmt::make(blocks, row_blocks(p), s);
+}
+
+/** The algorithm's buffers and scalars become the kernel's arguments. */
+class BindArguments : public IRMutator {
+    using IRMutator::visit;
+    const cuda::PackageArguments &arguments;
+    cuda::KernelParameters &parameters;
+    const std::map<std::string, int> &tables;  // array -> workspace
+
+    std::string bound(const std::string &name, Type type) {
+        const auto table = tables.find(name);
+        if (table != tables.end()) {
+            return parameters.workspace_array(table->second, type.element_of());
+        }
+        return arguments.is_buffer(name) ? parameters.array(name, type.element_of()) : name;
+    }
+    Expr visit(const Variable *op) override {
+        return parameters.resolve(op);
+    }
+    Expr visit(const Load *op) override {
+        return Load::make(op->type, bound(op->name, op->type), mutate(op->index), Buffer<>(), Parameter(),
+                          mutate(op->predicate), op->alignment);
+    }
+    Stmt visit(const Store *op) override {
+        const Expr value = mutate(op->value);
+        return Store::make(bound(op->name, value.type()), value, mutate(op->index), Parameter(), mutate(op->predicate),
+                           op->alignment);
+    }
+
+public:
+    BindArguments(const cuda::PackageArguments &arguments, cuda::KernelParameters &parameters,
+                  const std::map<std::string, int> &tables)
+        : arguments(arguments), parameters(parameters), tables(tables) {
+    }
+};
+
+std::string block_index() {
+    return "k" + gpu_block_name(0);
+}
+
+/** Halide IR of kernels, to PTX. */
+class PackageBuilder {
+    KernelPackage package;
+    const CudaCandidate &candidate;
+    const TileProgram &program;
+    const cuda::PackageArguments arguments;
+    const int shared_limit;
+    LaunchPlan plan;
+    std::map<std::string, int> tables;
+    std::unique_ptr<CodeGen_GPU_Dev> generator;
+    device::PtxOptions options;
+
+    static Target halide_target() {
+        return Target("x86-64-linux-no_runtime-cuda-cuda_capability_80-no_asserts-no_bounds_query");
+    }
+
+    void add_kernel(const std::string &entry, const Stmt &block, int threads, const Count &work) {
+        const FindShared shared(block);
+        KernelSpec kernel;
+        kernel.entry = entry;
+        kernel.threads = threads;
+        kernel.shared_bytes = (int)shared.total;
+        kernel.work = work;
+        if (shared.total > shared_limit) {
+            strobe_user_error() << "In algorithm " << program.name << ": tiles of " << program.query_tile << " x "
+                                << program.stream_tile << " take " << shared.total << " bytes of shared memory, and "
+                                << package.architecture << " has " << shared_limit << "; legal here: smaller tiles";
+        }
+        cuda::KernelParameters parameters(arguments, kernel);
+        Stmt body = BindArguments(arguments, parameters, tables).mutate(gpu_kernel(block, threads, shared.offsets));
+        body = simplify(uniquify_variable_names(body));
+        body = For::make(block_index(), 0, 1, ForType::GPUBlock, Partition::Never, DeviceAPI::CUDA, body);
+        strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
+        generator->add_kernel(body, entry, parameters.device_arguments());
+        options.entries[entry] = {threads, {}};
+        plan.kernels.push_back(kernel);
+    }
+
+    void add_summaries(const Context &context, const std::string &entry) {
+        for (const Summary &s : summaries_of(program)) {
+            if (s.axis != program.stream.name) {
+                continue;
+            }
+            WorkspaceSpec pairs;
+            pairs.element_bytes = 2 * s.load.type().bytes();
+            pairs.elements = {arguments.extent_of(program.stream, program.stream_tile)};
+            for (const Axis &a : axes_of(s, program)) {
+                pairs.elements.push_back(arguments.extent_of(a, 1));
+            }
+            tables[table_of(s)] = (int)plan.workspaces.size();
+            plan.workspaces.push_back(pairs);
+            const std::string name = unique_name("entry");
+            const Stmt block = LetStmt::make(name, var(block_index()), finished(summary_block(context, s, name)));
+            add_kernel(entry + "_summary_" + std::to_string(plan.kernels.size()), block, summary_threads,
+                       pairs.elements);
+        }
+    }
+
+public:
+    PackageBuilder(const CudaCandidate &candidate, const std::string &architecture, int shared_limit)
+        : candidate(candidate), program(candidate.program), arguments(program, package), shared_limit(shared_limit),
+          generator(new_CodeGen_PTX_Dev(halide_target())) {
+        package.name = program.name;
+        package.architecture = architecture;
+        package.is_ptx = true;
+        options.architecture = architecture;
+        options.ptx_version = architecture.back() == 'a' ? "8.7" : "7.1";
+        add_equal_extents(program, arguments, package);
+        generator->init_module();
+    }
+
+    KernelPackage build() {
+        const Context context(program, false);
+        plan.schedule = candidate.schedule;
+        plan.query_tile = program.query_tile;
+        const std::string entry = "strobe_" + cuda::plain(program.name) + "_general";
+        add_summaries(context, entry);
+        Count work = {arguments.extent_of(program.query, program.query_tile)};
+        for (const Axis &a : program.grid) {
+            work.push_back(arguments.extent_of(a, 1));
+        }
+        const std::string task = unique_name("task");
+        const Stmt block = at_task(program, task, row_block(context));
+        add_kernel(entry, LetStmt::make(task, var(block_index()), block), context.threads(), work);
+        package.plans.push_back(plan);
+        const std::vector<char> source = generator->compile_to_src();
+        strobe_debug(3) << source.data() << "\n";
+        package.code = device::expand_ptx(source.data(), options);
+        return package;
+    }
+};
+
+}  // namespace
+}  // namespace simt
+
+SimtFootprint simt_footprint(const TileProgram &program) {
+    const simt::Context context(program, false);
+    const simt::FindShared shared(simt::row_block(context));
+    return {context.threads(), shared.total, context.values.register_words()};
+}
+
+KernelPackage lower_simt(const CudaCandidate &candidate, const std::string &architecture, int shared_limit) {
+    return simt::PackageBuilder(candidate, architecture, shared_limit).build();
+}
+
+Stmt lower_simt_serially(const TileProgram &program, bool descending) {
+    using namespace simt;
+    const Context context(program, true);
+    const auto task_loop = [](const Expr &count, const std::function<Stmt(const std::string &)> &make) {
+        const std::string task = unique_name("task");
+        return For::make(task, 0, count, ForType::Serial, Partition::Never, DeviceAPI::None, make(task));
+    };
+    Expr total = row_blocks(program);
+    for (const Axis &a : program.grid) {
+        total = total * a.extent;
+    }
+    const auto rows = serial_block(row_block(context), context.threads(), descending);
+    Stmt s = task_loop(total, [&](const std::string &task) { return at_task(program, task, rows); });
+    for (const Summary &summary : summaries_of(program)) {
+        if (summary.axis == program.stream.name) {
+            const Stmt fill = task_loop(table_size(summary, program), [&](const std::string &entry) {
+                const Stmt block = finished(summary_block(context, summary, entry));
+                return serial_block(block, summary_threads, descending);
+            });
+            s = Allocate::make(table_of(summary), summary.load.type(), MemoryType::Heap,
+                               {table_size(summary, program) * 2}, const_true(), Block::make(fill, s));
+        }
+    }
+    return s;
+}
+
+}  // namespace strobe

@@ -1,0 +1,150 @@
+#include "Summaries.h"
+
+#include "Elementwise.h"
+#include "support/Error.h"
+
+#include <algorithm>
+
+namespace strobe::simt {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+Expr var(const std::string &name) {
+    return Variable::make(Int(32), name);
+}
+
+Expr stream_tiles(const TileProgram &p) {
+    return (p.stream.extent + (p.stream_tile - 1)) / p.stream_tile;
+}
+
+/** The table's entry of \p tile at the current point of the grid. */
+Expr entry_of(const Summary &s, const TileProgram &program, const Expr &tile) {
+    Expr index = 0;
+    const std::vector<Axis> axes = axes_of(s, program);
+    for (auto a = axes.rbegin(); a != axes.rend(); ++a) {
+        index = index * a->extent + (var(a->name) - a->min);
+    }
+    return index * stream_tiles(program) + tile;
+}
+
+std::string part(const Summary &s, const char *which) {
+    return s.name + "." + which;
+}
+
+/** Each thread reduces every threads-th element from lo to hi; one combines them all
+ * into \p result at \p index and behind it. */
+Stmt reduce_range(const Context &context, const Summary &s, int threads, const Expr &lo, const Expr &hi, int most,
+                  const std::string &result, const Expr &index) {
+    const Call *call = s.load.as<Call>();
+    strobe_internal_assert(call && call->call_type == Call::Image) << "summary of " << s.load;
+    const Type t = call->type;
+    const std::string low = part(s, "low"), high = part(s, "high"), element = unique_name("element");
+    const Expr x = Variable::make(t, element);
+    const Stmt update = Block::make(store_at(low, min(load_at(low, t, thread()), x), thread()),
+                                    store_at(high, max(load_at(high, t, thread()), x), thread()));
+    const Stmt walk = serial_loop(s.axis + ".at", (most + threads - 1) / threads, [&](const Expr &turn) {
+        std::vector<Expr> args;
+        for (const Expr &a : call->args) {
+            args.push_back(substitute(s.axis, min(lo + turn * threads + thread(), hi), a));
+        }
+        return LetStmt::make(element, context.load_input(call, args), update);
+    });
+    const Stmt parts = each_thread(threads, Block::make({store_at(low, t.max(), thread()),
+                                                         store_at(high, t.min(), thread()), walk}));
+    return Block::make({parts, reduce_over_threads(context, ReduceOp::Min, low, t, threads, result, index),
+                        reduce_over_threads(context, ReduceOp::Max, high, t, threads, result, index + 1)});
+}
+
+Stmt with_parts(const Summary &s, int threads, const Stmt &body) {
+    const Type t = s.load.type();
+    return allocate_shared(part(s, "low"), t, threads, allocate_shared(part(s, "high"), t, threads, body));
+}
+
+Stmt define(const Summary &s, const std::string &array, const Expr &index, const Stmt &body) {
+    const Type t = s.load.type();
+    const Stmt least = LetStmt::make(s.name + ".min", load_at(array, t, index), body);
+    return LetStmt::make(s.name + ".max", load_at(array, t, index + 1), least);
+}
+
+}  // namespace
+
+std::vector<Summary> summaries_of(const TileProgram &program) {
+    std::vector<Summary> all;
+    for (const StreamPass &pass : program.passes) {
+        for (const Summary &s : pass.mask.summaries) {
+            if (std::none_of(all.begin(), all.end(), [&](const Summary &o) { return o.name == s.name; })) {
+                all.push_back(s);
+            }
+        }
+    }
+    return all;
+}
+
+std::vector<Axis> axes_of(const Summary &summary, const TileProgram &program) {
+    std::vector<Axis> axes;
+    std::copy_if(program.grid.begin(), program.grid.end(), std::back_inserter(axes),
+                 [&](const Axis &a) { return expr_uses_var(summary.load, a.name); });
+    return axes;
+}
+
+std::string table_of(const Summary &summary) {
+    return summary.name + ".table";
+}
+
+Expr table_size(const Summary &summary, const TileProgram &program) {
+    Expr size = stream_tiles(program);
+    for (const Axis &a : axes_of(summary, program)) {
+        size = size * a.extent;
+    }
+    return size;
+}
+
+Stmt allocate_shared(const std::string &name, Type type, int64_t elements, const Stmt &body) {
+    return Allocate::make(name, type, MemoryType::GPUShared, {make_const(Int(32), elements)}, const_true(), body);
+}
+
+Stmt summary_block(const Context &context, const Summary &s, const std::string &entry) {
+    const TileProgram &p = context.program;
+    const Expr tile = var(entry) % stream_tiles(p);
+    const Expr lo = p.stream.min + tile * p.stream_tile;
+    const Expr hi = min(lo + p.stream_tile, p.stream.min + p.stream.extent) - 1;
+    Stmt result = with_parts(s, summary_threads, reduce_range(context, s, summary_threads, lo, hi, p.stream_tile,
+                                                              table_of(s), var(entry) * 2));
+    Expr rest = var(entry) / stream_tiles(p);
+    for (const Axis &a : axes_of(s, p)) {
+        result = LetStmt::make(a.name, a.min + rest % a.extent, result);
+        rest = rest / a.extent;
+    }
+    return result;
+}
+
+Stmt with_query_summaries(const Context &context, const Stmt &body) {
+    const TileProgram &p = context.program;
+    Stmt result = body;
+    for (const Summary &s : summaries_of(p)) {
+        if (s.axis != p.query.name) {
+            continue;
+        }
+        const std::string pair = part(s, "pair");
+        const Stmt compute = reduce_range(context, s, context.threads(), var(p.query.name + ".lo"),
+                                          var(p.query.name + ".hi"), p.query_tile, pair, 0);
+        result = with_parts(s, context.threads(),
+                            allocate_shared(pair, s.load.type(), 2, Block::make(compute, define(s, pair, 0, result))));
+    }
+    return result;
+}
+
+Stmt with_tile_summaries(const Context &context, const Expr &tile, const Stmt &body) {
+    Stmt result = body;
+    for (const Summary &s : summaries_of(context.program)) {
+        if (s.axis == context.program.stream.name) {
+            result = define(s, table_of(s), entry_of(s, context.program, tile) * 2, result);
+        }
+    }
+    return result;
+}
+
+}  // namespace strobe::simt

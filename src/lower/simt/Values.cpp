@@ -1,0 +1,260 @@
+#include "Values.h"
+
+#include "Block.h"
+#include "support/Error.h"
+
+#include <algorithm>
+
+namespace strobe::simt {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+template<typename F>
+void for_each_op(const TileProgram &program, F action) {
+    for (const StreamPass &pass : program.passes) {
+        for (const auto *ops : {&pass.prologue, &pass.step, &pass.epilogue}) {
+            for (const TileOp &op : *ops) {
+                action(op);
+            }
+        }
+    }
+}
+
+/** The most even deal of \p size elements to \p lanes, in runs of up to 4. */
+AxisSlots deal(int size, int lanes, bool runs) {
+    AxisSlots best;
+    for (int width : {1, 2, 4}) {
+        const int slots = ceil_div(size, lanes * width) * width;
+        if (width == 1 || (runs && slots <= best.slots)) {
+            best = {size, slots, width, slots * lanes};
+        }
+    }
+    return best;
+}
+
+/** Axes along which the second operand of a contraction is contiguous, but not
+ * contracted: its reader takes neighbouring elements. */
+std::set<std::string> axes_read_in_runs(const TileProgram &program) {
+    std::set<std::string> axes;
+    for_each_op(program, [&](const TileOp &op) {
+        if (op.kind == TileOp::Kind::Contract) {
+            const std::string &inner = program.value(op.b).dims.back().axis;
+            if (inner != op.axis) {
+                axes.insert(inner);
+            }
+        }
+    });
+    return axes;
+}
+
+ThreadMap map_threads(const TileProgram &program) {
+    ThreadMap map;
+    map.threads = 256;
+    map.groups = map.threads / map.lanes;
+    map.row_slots = ceil_div(program.query_tile, map.groups);
+    const std::set<std::string> runs = axes_read_in_runs(program);
+    const auto add = [&](const std::string &axis, int size) {
+        if (axis != program.query.name) {
+            map.axes[axis] = deal(size, map.lanes, runs.count(axis) > 0);
+        }
+    };
+    add(program.stream.name, program.stream_tile);
+    for (const TileValue &v : program.values) {
+        for (const TileDim &d : v.dims) {
+            add(d.axis, d.size);
+        }
+    }
+    return map;
+}
+
+/** Whether all that is done with the values in registers can be done there. */
+class ChooseRegisters {
+    const TileProgram &program;
+    std::set<std::string> chosen;
+    bool changed = false;
+
+    bool row_mapped(const std::vector<TileDim> &dims) const {
+        return !dims.empty() && dims.size() <= 2 && dims[0].axis == program.query.name;
+    }
+    void release(const std::string &name) {
+        changed |= chosen.erase(name) > 0;
+    }
+    /** The values in \p e that have other axes than these cannot stay in registers. */
+    void keep_only(const Expr &e, const std::vector<std::string> &slots) {
+        const std::set<std::string> all = chosen;
+        for (const std::string &name : all) {
+            const std::vector<TileDim> &dims = program.value(name).dims;
+            const bool own = std::all_of(dims.begin(), dims.end(), [&](const TileDim &d) {
+                return std::find(slots.begin(), slots.end(), d.axis) != slots.end();
+            });
+            if (!own && expr_uses_var(e, name)) {
+                release(name);
+            }
+        }
+    }
+    std::vector<std::string> slots_of(const std::vector<TileDim> &dims) const {
+        std::vector<std::string> axes;
+        for (const TileDim &d : dims) {
+            axes.push_back(d.axis);
+        }
+        return axes;
+    }
+    void visit(const TileOp &op) {
+        if (op.kind == TileOp::Kind::Store) {
+            return keep_only(op.expr, own_axes_of_store(program, op));
+        }
+        const std::vector<TileDim> &dims = program.value(op.dst).dims;
+        const bool registers = chosen.count(op.dst) > 0;
+        switch (op.kind) {
+        case TileOp::Kind::Load:
+            return release(op.dst);
+        case TileOp::Kind::Contract:
+            release(op.b);
+            if (!registers || program.value(op.a).dims[0].axis != program.query.name) {
+                release(op.a);
+            }
+            return;
+        case TileOp::Kind::Reduce: {
+            std::vector<std::string> slots = registers ? slots_of(dims) : std::vector<std::string>();
+            if (slots.size() == 1) {
+                slots.push_back(op.axis);
+            }
+            return keep_only(op.expr, slots);
+        }
+        default:
+            return keep_only(op.expr, registers ? slots_of(dims) : std::vector<std::string>());
+        }
+    }
+
+public:
+    explicit ChooseRegisters(const TileProgram &program) : program(program) {
+    }
+
+    std::set<std::string> choose() {
+        for (const TileValue &v : program.values) {
+            if (row_mapped(v.dims) && v.place != Place::Shared) {
+                chosen.insert(v.name);
+            }
+        }
+        do {
+            changed = false;
+            for_each_op(program, [&](const TileOp &op) { visit(op); });
+        } while (changed);
+        return chosen;
+    }
+};
+
+}  // namespace
+
+Type storage_type(Type t) {
+    return t.is_bool() ? UInt(8) : t.is_float() && t.bits() < 32 ? Float(32) : t;
+}
+
+Expr ThreadMap::lane() const {
+    return thread() % lanes;
+}
+
+Expr ThreadMap::row(int slot) const {
+    return thread() / lanes + slot * groups;
+}
+
+Expr ThreadMap::column(const std::string &axis, int slot) const {
+    const AxisSlots &a = axes.at(axis);
+    return lane() * a.width + (slot / a.width * lanes * a.width + slot % a.width);
+}
+
+int Stored::dimension(const std::string &axis) const {
+    for (size_t d = 0; d < dims.size(); d++) {
+        if (dims[d].axis == axis) {
+            return (int)d;
+        }
+    }
+    return -1;
+}
+
+std::vector<std::string> own_axes_of_store(const TileProgram &program, const TileOp &op) {
+    std::vector<std::string> axes;
+    for (const std::string &a : op.out_axes) {
+        const bool grid = std::any_of(program.grid.begin(), program.grid.end(), [&](const Axis &g) { return g.name == a; });
+        if (!grid && a != program.query.name) {
+            axes.push_back(a);
+        }
+    }
+    const bool rows = std::find(op.out_axes.begin(), op.out_axes.end(), program.query.name) != op.out_axes.end();
+    if (!rows || axes.size() > 1) {
+        return {};
+    }
+    axes.insert(axes.begin(), program.query.name);
+    return axes;
+}
+
+Stored shared_array(const std::string &name, Type type, const std::vector<TileDim> &dims, const TileProgram &program,
+                    const ThreadMap &map) {
+    Stored s;
+    s.name = name;
+    s.type = storage_type(type);
+    s.rounded_to = type;
+    s.dims = dims;
+    for (const TileDim &d : dims) {
+        s.sizes.push_back(d.axis == program.query.name ? map.groups * map.row_slots : map.axes.at(d.axis).padded);
+    }
+    s.strides.resize(dims.size());
+    for (size_t d = dims.size(); d-- > 0;) {
+        s.strides[d] = (int)s.elements;
+        // Rows 4 or 20 banks apart: eight lanes that read 16 bytes of a row each meet no bank twice.
+        const bool rows = d + 1 == dims.size() && dims.size() > 1;
+        s.elements *= rows ? s.sizes[d] + 4 : s.sizes[d];
+    }
+    return s;
+}
+
+Values place_values(const TileProgram &program) {
+    Values values;
+    values.map = map_threads(program);
+    const std::set<std::string> registers = ChooseRegisters(program).choose();
+    for (const TileValue &v : program.values) {
+        const std::string name = v.name + ".tile";
+        if (registers.count(v.name)) {
+            Stored s;
+            s.name = name;
+            s.type = storage_type(v.type);
+            s.rounded_to = v.type;
+            s.dims = v.dims;
+            s.registers = true;
+            for (const TileDim &d : v.dims) {
+                const bool rows = d.axis == program.query.name;
+                s.sizes.push_back(rows ? values.map.row_slots : values.map.axes.at(d.axis).slots);
+                s.elements *= s.sizes.back();
+            }
+            values.stored[v.name] = s;
+        } else {
+            values.stored[v.name] = shared_array(name, v.type, v.dims, program, values.map);
+        }
+    }
+    return values;
+}
+
+int64_t Values::register_words() const {
+    int64_t words = 0;
+    for (const auto &entry : stored) {
+        words += entry.second.registers ? entry.second.elements * std::max(1, entry.second.type.bytes() / 4) : 0;
+    }
+    return words;
+}
+
+int64_t Values::shared_bytes() const {
+    int64_t bytes = 0;
+    for (const auto &entry : stored) {
+        bytes += entry.second.registers ? 0 : (entry.second.bytes() + 15) / 16 * 16;
+    }
+    return bytes;
+}
+
+}  // namespace strobe::simt

@@ -1,0 +1,81 @@
+#ifndef STROBE_LOWER_SIMT_VALUES_H
+#define STROBE_LOWER_SIMT_VALUES_H
+
+/** \file
+ * Which thread holds which element. The threads of a block form a grid: `groups`
+ * of rows times `lanes` that share a row. Thread t has lane t % lanes and, in slot
+ * s, the row t / lanes + s * groups of the query tile; along another axis its lane
+ * has every lanes-th run of `width` consecutive elements.
+ *
+ * A value over (query) or (query, axis) lives in registers, an element in the slot
+ * of the thread that has its row and column, unless an operation needs it
+ * otherwise; a value over (query) is in every lane of its row. All other values,
+ * and all that Loads fill, live in shared memory.
+ */
+
+#include "tile/TileProgram.h"
+
+#include <map>
+
+namespace strobe::simt {
+
+/** How the elements along an axis are dealt to the lanes. */
+struct AxisSlots {
+    int size = 0;    // elements
+    int slots = 0;   // elements a lane has
+    int width = 1;   // consecutive ones
+    int padded = 0;  // lanes * slots
+};
+
+struct ThreadMap {
+    int threads = 0, lanes = 16, groups = 0;
+    int row_slots = 0;
+    std::map<std::string, AxisSlots> axes;  // all but the query axis
+
+    Expr lane() const;
+    Expr row(int slot) const;
+    Expr column(const std::string &axis, int slot) const;
+};
+
+/** Where the elements of a value are. */
+struct Stored {
+    std::string name;  // of the array
+    Type type;         // of its elements: float for 16-bit floats, uint8 for booleans
+    Type rounded_to;   // the value's own type
+    std::vector<TileDim> dims;
+    bool registers = false;
+    std::vector<int> sizes;    // of each dimension: slots of one thread in registers, padded in shared memory
+    std::vector<int> strides;  // shared memory
+    int64_t elements = 1;      // registers: of one thread
+
+    int dimension(const std::string &axis) const;  // -1 if it has none
+    int64_t bytes() const {
+        return elements * type.bytes();
+    }
+};
+
+/** The type that elements of type \p t are stored as. */
+Type storage_type(Type t);
+
+struct Values {
+    ThreadMap map;
+    std::map<std::string, Stored> stored;
+
+    /** Registers of one thread, in 32-bit words. */
+    int64_t register_words() const;
+    int64_t shared_bytes() const;
+};
+
+Values place_values(const TileProgram &program);
+
+/** The axes of a Store of which each thread writes its own elements: the query axis
+ * and at most one other; none if the threads share the elements out otherwise. */
+std::vector<std::string> own_axes_of_store(const TileProgram &program, const TileOp &op);
+
+/** Shared memory for elements with these dimensions. */
+Stored shared_array(const std::string &name, Type type, const std::vector<TileDim> &dims, const TileProgram &program,
+                    const ThreadMap &map);
+
+}  // namespace strobe::simt
+
+#endif

@@ -1,0 +1,125 @@
+// The general GPU form, run serially on the CPU against the interpreter: what lies
+// between two barriers runs to its end for one thread before the next one starts, in
+// both orders of threads.
+
+#include "CpuHarness.h"
+#include "lower/simt/LowerSimt.h"
+
+using namespace Halide;
+using namespace strobe;
+using namespace strobe::test;
+
+namespace {
+
+const Shape ragged[] = {{1, 1, 1, 1, 1}, {5, 3, 2, 1, 1}, {65, 97, 2, 2, 1}, {31, 70, 4, 2, 1}, {1, 133, 3, 3, 1}};
+
+Lower serially(bool descending) {
+    return [=](const TileProgram &program, const Choices &, const Target &) {
+        return lower_simt_serially(program, descending);
+    };
+}
+
+void check_ragged(const Define &define, Type type, int head_dim, int value_dim, int query_tile, int stream_tile) {
+    for (bool descending : {false, true}) {
+        SCOPED_TRACE(descending ? "last thread first" : "first thread first");
+        CpuProgram program(define, type, head_dim, value_dim, query_tile, stream_tile, serially(descending));
+        for (const Shape &shape : ragged) {
+            program.check(shape, {0, 1, 2, 3}, 1);
+        }
+    }
+}
+
+std::vector<Func> causal(Inputs &in) {
+    return in.attend(where(strobe::causal(in.i, in.j), in.score()));
+}
+
+std::vector<Func> full(Inputs &in) {
+    return in.attend(in.score());
+}
+
+TEST(SimtPrograms, full) {
+    check_ragged(full, Float(32), 16, 24, 32, 48);
+}
+
+TEST(SimtPrograms, causal) {
+    check_ragged(causal, Float(32), 40, 64, 64, 32);
+}
+
+TEST(SimtPrograms, bfloat16) {
+    check_ragged(causal, BFloat(16), 32, 16, 16, 40);
+}
+
+TEST(SimtPrograms, float16) {
+    check_ragged(causal, Float(16), 16, 32, 30, 64);
+}
+
+TEST(SimtPrograms, odd_feature_sizes) {
+    check_ragged(causal, Float(32), 5, 3, 7, 9);
+}
+
+TEST(SimtPrograms, one_feature) {
+    check_ragged(full, Float(32), 1, 1, 6, 16);
+}
+
+TEST(SimtPrograms, wide_features) {
+    check_ragged(full, Float(32), 80, 160, 16, 16);
+}
+
+TEST(SimtPrograms, bias_tensor) {
+    check_ragged([](Inputs &in) { return in.attend(in.score() + in.bias(in.j, in.i)); }, Float(32), 16, 16, 16, 32);
+}
+
+TEST(SimtPrograms, softcap) {
+    check_ragged([](Inputs &in) { return in.attend(strobe::softcap(in.score(), 2.0f)); }, Float(32), 16, 16, 16, 32);
+}
+
+TEST(SimtPrograms, document_mask) {
+    check_ragged([](Inputs &in) {
+        return in.attend(where(strobe::same_document(in.document, in.i, in.j, in.b), in.score()));
+    }, Float(32), 16, 16, 16, 32);
+}
+
+TEST(SimtPrograms, sliding_window_leaves_rows_empty) {
+    check_ragged([](Inputs &in) { return in.attend(where(strobe::sliding_window(in.i, in.j, 20), in.score())); },
+                 Float(32), 16, 16, 16, 32);
+}
+
+TEST(SimtPrograms, sigmoid_without_normaliser) {
+    check_ragged([](Inputs &in) {
+        Func weights("weights"), out("out");
+        weights(in.j, in.i, in.h, in.b) = 1.0f / (1.0f + exp(-in.score()));
+        out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
+        return std::vector<Func>{out};
+    }, Float(32), 16, 8, 16, 32);
+}
+
+/** Two walks: the second needs the first one's row means. */
+TEST(SimtPrograms, two_passes) {
+    check_ragged([](Inputs &in) {
+        RDom r(0, in.keys(), "j");
+        Func s("s"), mean("mean"), weights("weights"), out("out");
+        s(in.j, in.i, in.h, in.b) = in.score();
+        mean(in.i, in.h, in.b) += s(r, in.i, in.h, in.b);
+        const Expr m = mean(in.i, in.h, in.b) / cast<float>(in.keys());
+        weights(in.j, in.i, in.h, in.b) = max(s(in.j, in.i, in.h, in.b) - m, 0.0f);
+        out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
+        return std::vector<Func>{out};
+    }, Float(32), 16, 8, 16, 32);
+}
+
+TEST(SimtPrograms, empty_tensors) {
+    CpuProgram program(causal, Float(32), 8, 8, 16, 16, serially(false));
+    program.check({20, 0, 2, 1, 1}, {0, 1, 2, 3}, 2);
+    program.check({0, 20, 2, 1, 1}, {0, 1, 2, 3}, 2);
+    program.check({20, 20, 2, 1, 0}, {0, 1, 2, 3}, 2);
+}
+
+TEST(SimtPrograms, all_storage_orders) {
+    CpuProgram program(causal, Float(32), 24, 16, 16, 32, serially(false));
+    std::vector<int> order = {0, 1, 2, 3};
+    do {
+        program.check({37, 45, 4, 2, 2}, order, 1);
+    } while (std::next_permutation(order.begin(), order.end()));
+}
+
+}  // namespace
