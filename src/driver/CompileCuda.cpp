@@ -1,7 +1,9 @@
 #include "CompileCuda.h"
 
+#include "CompileGeneral.h"
 #include "device/Capability.h"
 #include "lower/cuda/LowerCuda.h"
+#include "lower/simt/LowerSimt.h"
 #include "schedule/PrintSchedule.h"
 #include "support/Error.h"
 #include "support/Log.h"
@@ -14,18 +16,11 @@ using namespace Halide;
 
 namespace {
 
-constexpr const char *architecture = "sm_90a";
-
-void refuse_other_architectures(const Target &target) {
-    const Capability capability = capability_of(target);
-    strobe_user_assert(capability.name == architecture)
-        << "There is no code generator for " << capability.name << " (" << capability.text
-        << "): kernels are made for " << architecture
-        << ", which a Halide target with the feature cuda and no cuda_capability stands for, and for CPUs.";
-}
+/** What has kernels with roles for warps. */
+constexpr const char *specialised_architecture = "sm_90a";
 
 /** The machine code, or the PTX where there is no assembler. */
-void assemble_package(CudaCompilation &c) {
+void assemble_package(CudaCompilation &c, const std::string &architecture) {
     const auto start = std::chrono::steady_clock::now();
     std::optional<Assembly> assembly = assemble(c.ptx, architecture);
     if (!assembly) {
@@ -65,21 +60,58 @@ std::string CudaCompilation::statistics() const {
     return text.str();
 }
 
-CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &target, const Schedule &schedule,
-                             const std::string &name) {
-    refuse_other_architectures(target);
-    CudaCompilation c;
-    c.stages = compile(outputs, target, schedule);
-    CudaCandidate candidate{c.stages.program, c.stages.choices, to_string(c.stages.schedule)};
+namespace {
+
+CudaCandidate candidate_of(const Compilation &stages, const std::string &name) {
+    CudaCandidate candidate{stages.program, stages.choices, to_string(stages.schedule)};
     if (!name.empty()) {
         candidate.program.name = name;
     }
-    const auto start = std::chrono::steady_clock::now();
-    c.package = lower_cuda({candidate});
-    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-    strobe_debug(1) << "stage: lower to PTX " << time.count() << " ms\n";
+    return candidate;
+}
+
+/** The first line of an error, without the words that only an error needs. */
+std::string reason_of(const UserError &error) {
+    std::string text = error.what();
+    for (char &c : text) {
+        c = c == '\n' ? ' ' : c;
+    }
+    return text;
+}
+
+}  // namespace
+
+CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &target, const Schedule &schedule,
+                             const std::string &name) {
+    const Capability machine = capability_of(target);
+    CudaCompilation c;
+    bool done = false;
+    if (machine.name == specialised_architecture && !asks_for_general(schedule)) {
+        try {
+            c.stages = compile(outputs, target, schedule);
+            const auto start = std::chrono::steady_clock::now();
+            c.package = lower_cuda({candidate_of(c.stages, name)});
+            const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+            strobe_debug(1) << "stage: lower to PTX " << time.count() << " ms\n";
+            done = true;
+        } catch (const UserError &error) {
+            if (asks_for_warp_roles(schedule)) {
+                throw;
+            }
+            c.general_because = reason_of(error);
+        }
+    } else if (!asks_for_general(schedule)) {
+        c.general_because = "kernels with roles for warps exist for " + std::string(specialised_architecture) + " alone";
+    }
+    if (!done) {
+        c.stages = compile_general(outputs, machine, schedule);
+        c.package = lower_simt(candidate_of(c.stages, name), machine.name, machine.shared_bytes_per_block);
+        if (!c.general_because.empty()) {
+            c.warnings.push_back("the general kernel is used, which is slower: " + c.general_because);
+        }
+    }
     c.ptx = c.package.code;
-    assemble_package(c);
+    assemble_package(c, machine.name);
     return c;
 }
 

@@ -16,16 +16,19 @@ struct CudaCompilation {
     KernelPackage package;
     std::string ptx;
     std::vector<KernelStatistics> kernels;  // empty where there is no ptxas
-    std::vector<std::string> warnings;      // what makes a kernel slow: spills, serialised matrix instructions
+    std::vector<std::string> warnings;      // what makes a kernel slow: its form, spills, serialised matrix instructions
+    std::string general_because;            // why the warp-specialised form does not do; empty if it does, or was not wanted
 
     /** A line a kernel, and the warnings. */
     std::string statistics() const;
 };
 
 /** All stages, then ptxas where there is one; else the package holds PTX, which the
- * driver assembles when it is loaded. \p name: of the package; by default that of
- * the first output. Throws UserError for what compile() refuses, for an architecture
- * other than sm_90a and for an algorithm that has no kernel. */
+ * driver assembles when it is loaded. The kernel is warp-specialised where that form
+ * exists and covers the algorithm, else general, with a warning; a schedule with
+ * kernel(general) asks for the latter, one with directives about warps insists on the
+ * former. \p name: of the package; by default that of the first output. Throws
+ * UserError for what compile() refuses. */
 CudaCompilation compile_cuda(const std::vector<Halide::Func> &outputs, const Halide::Target &target,
                              const Schedule &schedule = {}, const std::string &name = "");
 

@@ -96,6 +96,13 @@ void ScheduleChecker::needs_cpu(const std::string &why) const {
     }
 }
 
+void ScheduleChecker::needs_warp_roles() const {
+    if (c.general) {
+        refuse(current->span, "the general kernel has no warps with roles of their own",
+               "leave it out, or leave out kernel(general)");
+    }
+}
+
 std::string ScheduleChecker::use_of(const std::string &axis) const {
     const Roles &r = plan.roles;
     return axis == r.stream          ? axis + " is reduced, and walked tile by tile"
@@ -133,6 +140,7 @@ void ScheduleChecker::check_one(const Directive &d) {
                                                         {"recompute", &ScheduleChecker::check_recompute},
                                                         {"stage", &ScheduleChecker::check_stage},
                                                         {"mma", &ScheduleChecker::check_mma},
+                                                        {"kernel", &ScheduleChecker::check_kernel},
                                                         {"warps", &ScheduleChecker::check_warps},
                                                         {"skip", &ScheduleChecker::check_mask_directives},
                                                         {"specialize", &ScheduleChecker::check_mask_directives},
@@ -148,9 +156,11 @@ void ScheduleChecker::check_one(const Directive &d) {
     }
     if (d.name == "pingpong") {
         needs_gpu("a CPU has no warpgroups");
+        needs_warp_roles();
         c.pingpong = switched_on("state");
     } else if (d.name == "persistent") {
         needs_gpu("a CPU's thread pool hands out blocks by itself");
+        needs_warp_roles();
         c.persistent = switched_on("state");
     } else {
         (this->*checks.at(d.name))();
@@ -166,6 +176,9 @@ void ScheduleChecker::check_together() {
             current = current ? current : schedule.find(name);
         }
     };
+    if (c.general) {
+        return;  // its lowering counts what it needs exactly
+    }
     if (machine.is_gpu() && c.query_tile != c.consumers * machine.matrix_units[0].rows) {
         const int rows = machine.matrix_units[0].rows;
         blame({"warps", "tile"});
@@ -198,6 +211,9 @@ void ScheduleChecker::check_together() {
 }
 
 Choices ScheduleChecker::check() {
+    // What the other directives may say depends on the form.
+    const Directive *form = schedule.find("kernel");
+    c.general = machine.is_gpu() && form && !form->arguments.empty() && form->arguments[0].value == "general";
     for (const Directive &d : schedule.directives) {
         check_one(d);
     }

@@ -8,7 +8,7 @@ void ScheduleChecker::check_tile() {
     needs_axis(argument("axis"), plan.roles.query, "tile");
     const DirectiveArgument &size = argument("size");
     c.query_tile = number(size, 1, 4096, "a size from 1 to 4096");
-    if (!machine.is_gpu()) {
+    if (!machine.is_gpu() || c.general) {
         return;
     }
     const int rows = machine.matrix_units[0].rows, n = c.query_tile;
@@ -35,7 +35,7 @@ void ScheduleChecker::check_stream() {
     needs_axis(argument("axis"), plan.roles.stream, "stream");
     const DirectiveArgument &size = argument("size");
     c.stream_tile = number(size, 1, 65536, "a whole number from 1");
-    if (machine.is_gpu() && (c.stream_tile % 16 != 0 || c.stream_tile > 256)) {
+    if (machine.is_gpu() && !c.general && (c.stream_tile % 16 != 0 || c.stream_tile > 256)) {
         refuse(size.span,
                machine.matrix_units[0].name + " contracts 16 elements at a time and gives at most 256 columns; " +
                    size.value + (c.stream_tile > 256 ? " is more" : " is not a multiple of 16"),

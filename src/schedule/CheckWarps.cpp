@@ -6,6 +6,7 @@ namespace strobe {
 
 void ScheduleChecker::check_stage() {
     needs_gpu("a CPU's caches hold the tiles");
+    needs_warp_roles();
     for (size_t i = 0; i < current->subjects.size(); i++) {
         const SourceSpan span = current->subject_spans.empty() ? current->span : current->subject_spans[i];
         const Resolved r = resolve_name(current->subjects[i], work.inputs, "input");
@@ -52,6 +53,7 @@ void ScheduleChecker::check_mma() {
         known.push_back(u.name);
     }
     needs_gpu(machine.name + " has no matrix unit");
+    needs_warp_roles();
     if (!contains(known, instruction.value)) {
         refuse(instruction.span,
                machine.name + " has no matrix instruction " + instruction.value +
@@ -134,8 +136,18 @@ void ScheduleChecker::check_registers() {
     given.insert("registers");
 }
 
+void ScheduleChecker::check_kernel() {
+    needs_gpu("a CPU has one form of code");
+    const std::string form = one_of(argument("form"), {"warp_specialized", "general"}, "");
+    if (form == "warp_specialized" && !machine.bulk_copies) {
+        refuse(argument("form").span, machine.name + " has no tensor-map copies (tma) for a producer to issue",
+               "kernel(general)");
+    }
+}
+
 void ScheduleChecker::check_warps() {
     needs_gpu("a CPU has no warps");
+    needs_warp_roles();
     const std::string most = std::to_string(machine.block_threads / 128 - 1);
     c.consumers =
         number(argument("consumers"), 1, machine.block_threads / 128, "1 to " + most + " consumer warpgroups");

@@ -78,6 +78,15 @@ class Completer {
         set_stream(128);
     }
 
+    /** Tiles that most algorithms fit; the lowering knows what they take. */
+    void set_general_tiles() {
+        c.consumers = c.producers = c.consumer_registers = c.producer_registers = 0;
+        c.stages = 1;
+        c.copies = "copy";
+        c.query_tile = has("tile") ? c.query_tile : 64;
+        c.stream_tile = has("stream") ? c.stream_tile : 64;
+    }
+
     void set_cpu_tiles() {
         c.consumers = 1;
         c.producers = c.consumer_registers = c.producer_registers = 0;
@@ -121,13 +130,15 @@ public:
 
     void complete() {
         set_matrix_unit();
-        if (machine.is_gpu()) {
+        if (c.general) {
+            set_general_tiles();
+        } else if (machine.is_gpu()) {
             c.copies = c.copies.empty() ? (machine.bulk_copies ? "tma" : "copy") : c.copies;
             set_gpu_tiles();
         } else {
             set_cpu_tiles();
         }
-        const bool gpu = machine.is_gpu();
+        const bool gpu = machine.is_gpu() && !c.general;
         c.pingpong = has("pingpong") ? c.pingpong : gpu && c.consumers >= 3;
         c.persistent = has("persistent") ? c.persistent : gpu;
         c.query_descending = has("blocks") ? c.query_descending : rows_grow(plan);

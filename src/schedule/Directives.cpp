@@ -37,6 +37,8 @@ std::vector<DirectiveSpec> make_table() {
         of(Subjects::Funcs, fixed("mma", {"instruction", "type", "a"}, 1,
                                   "func, ...: mma(instruction[, bf16 | fp16 | fp32 | own][, a=registers | shared])",
                                   "Contract on the matrix unit, with the operands rounded to this type.")),
+        fixed("kernel", {"form"}, 1, "kernel(warp_specialized | general)",
+              "The form of a GPU kernel: warps with roles of their own, or threads that do all alike."),
         fixed("warps", {"consumers", "producer", "registers"}, 1,
               "warps(consumers=n[, producer=n][, registers=consumer:producer])",
               "Warpgroups that compute, warpgroups that copy, and their registers a thread."),

@@ -72,6 +72,10 @@ Schedule &Schedule::mma(const std::string &func, const std::string &instruction,
     return add(directive("mma", {positional(instruction), positional(type)}, {func}));
 }
 
+Schedule &Schedule::kernel(const std::string &form) {
+    return add(directive("kernel", {positional(form)}));
+}
+
 Schedule &Schedule::warps(int consumers, int producer, int consumer_registers, int producer_registers) {
     return add(directive(
         "warps",
@@ -143,7 +147,7 @@ bool Choices::operator==(const Choices &o) const {
         return std::tie(c.query_tile, c.stream_tile, c.skip_dead, c.specialize_full, c.persistent, c.pingpong,
                         c.query_descending, c.stages, c.consumers, c.producers, c.consumer_registers,
                         c.producer_registers, c.rescale_bits, c.vector_lanes, c.mma, c.instruction, c.copies,
-                        c.block_order);
+                        c.block_order, c.general);
     };
     return all(*this) == all(o);
 }

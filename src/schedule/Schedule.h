@@ -57,6 +57,9 @@ public:
     Schedule &stage(const std::vector<std::string> &inputs, int count, const std::string &how = "tma");
     /** Contract on the matrix unit, operands rounded to `type` ("bf16", "fp16", "fp32", "own"). */
     Schedule &mma(const std::string &func, const std::string &instruction, const std::string &type);
+    /** "warp_specialized": one producer warpgroup copies, the others contract on wgmma (sm_90a). "general": all
+     * threads of a block do all of its work; takes any algorithm, and is slower. */
+    Schedule &kernel(const std::string &form);
     /** Warp roles: consumer warpgroups of 64 rows each, one producer warpgroup; registers a thread. */
     Schedule &warps(int consumers, int producer, int consumer_registers, int producer_registers);
     /** Warpgroups take turns on the matrix unit. */
@@ -100,6 +103,7 @@ struct Choices {
     int consumer_registers = 240, producer_registers = 24;
     int rescale_bits = 0;  // 0: always
     int vector_lanes = 8;
+    bool general = false;  // the GPU kernel without warp roles
     std::map<std::string, std::string> mma;  // Func -> operand type; absent: the algorithm's own
     std::string instruction;                 // the matrix instruction: "wgmma", "mma"; "" without a matrix unit
     std::string copies;                      // how tiles of inputs arrive: "tma", "copy"; "" on a CPU

@@ -47,6 +47,8 @@ class ScheduleChecker {
     bool switched_on(const std::string &parameter) const;
     void needs_gpu(const std::string &why) const;
     void needs_cpu(const std::string &why) const;
+    /** The current directive is about warps with roles. */
+    void needs_warp_roles() const;
 
     /** What an axis is for, in the words of an error. */
     std::string use_of(const std::string &axis) const;
@@ -75,6 +77,7 @@ class ScheduleChecker {
     void check_stage();
     void check_mma();
     void check_mma_func(const std::string &func, const SourceSpan &span, const MatrixUnit *unit);
+    void check_kernel();
     void check_warps();
     void check_registers();
 

@@ -90,7 +90,9 @@ Schedule schedule_of(const Choices &c, const ReductionGraph &graph, const Plan &
     Schedule schedule;
     schedule.tile(query, c.query_tile).stream(stream, c.stream_tile);
     add_reductions(schedule, graph, plan);
-    if (capability.is_gpu()) {
+    if (c.general) {
+        schedule.kernel("general");
+    } else if (capability.is_gpu()) {
         add_gpu(schedule, c, work);
     }
     if (has_mask(plan)) {

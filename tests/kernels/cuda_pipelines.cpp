@@ -1,7 +1,7 @@
 // Pipelines for a CUDA target: what Halide's compiler makes of them, and code
 // compiled just in time.
 
-#include "driver/CompileCuda.h"
+#include "driver/Compile.h"
 #include "driver/Problem.h"
 #include "driver/Reference.h"
 #include "lower/LaunchPackage.h"
@@ -99,31 +99,6 @@ std::string user_error_of(const Body &body) {
         return std::string("not a UserError: ") + e.what();
     }
     return "no error";
-}
-
-CudaCompilation compile_with(std::map<std::string, std::string> params, const Target &target) {
-    const Instance instance = build_algorithm("full", params, target);
-    return compile_cuda(instance.outputs, target);
-}
-
-TEST(BadCudaTargets, Fp32) {
-    const std::string error = user_error_of([] { compile_with({{"dtype", "fp32"}}, cuda_target()); });
-    EXPECT_NE(error.find("float32"), std::string::npos) << error;
-    EXPECT_NE(error.find("use one of them, or the CPU target"), std::string::npos) << error;
-}
-
-TEST(BadCudaTargets, OddHeads) {
-    for (const char *size : {"20", "40", "72"}) {
-        const std::string error = user_error_of([&] { compile_with({{"head_dim", size}}, cuda_target()); });
-        EXPECT_NE(error.find(std::string("contracts ") + size), std::string::npos) << error;
-        EXPECT_NE(error.find("multiples of 16"), std::string::npos) << error;
-    }
-}
-
-TEST(BadCudaTargets, Ampere) {
-    const std::string error =
-        user_error_of([] { compile_with({}, cuda_target().with_feature(Target::CUDACapability80)); });
-    EXPECT_NE(error.find("no code generator for sm_80"), std::string::npos) << error;
 }
 
 TEST(BadCudaTargets, OtherGpus) {

@@ -1,5 +1,6 @@
 #include "LowerCuda.h"
 
+#include "Coverage.h"
 #include "StreamKernel.h"
 #include "device/ExpandPtx.h"
 #include "support/Error.h"
@@ -43,10 +44,8 @@ KernelPackage lower_cuda(const std::vector<CudaCandidate> &candidates) {
     device::PtxOptions options;
     for (const CudaCandidate &candidate : candidates) {
         const TileProgram &program = candidate.program;
-        if (program.passes.size() != 1) {
-            strobe_user_error() << "In algorithm " << program.name << ": " << program.passes.size()
-                                << " passes over " << program.stream.name
-                                << " are needed, and the GPU kernels make one; use the CPU target";
+        if (const auto problem = outside_of_form(program)) {
+            strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << *problem;
         }
         LaunchPlan plan;
         plan.schedule = candidate.schedule;

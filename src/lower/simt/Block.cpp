@@ -174,6 +174,9 @@ class ShiftShared : public IRMutator {
         strobe_internal_assert(found->second % type.bytes() == 0) << name << " is not aligned to its elements";
         const Expr by = make_const(Int(32), found->second / type.element_of().bytes());
         const Expr moved = mutate(index);
+        if (const Ramp *ramp = moved.as<Ramp>()) {  // must stay one, to be one access
+            return Ramp::make(ramp->base + by, ramp->stride, ramp->lanes);
+        }
         return moved + (moved.type().is_vector() ? Broadcast::make(by, moved.type().lanes()) : by);
     }
     Expr visit(const Load *op) override {
@@ -294,10 +297,13 @@ Stmt place_barriers(const Stmt &block, const std::set<std::string> &shared) {
     return PlaceBarriers(shared).place(block);
 }
 
-Stmt gpu_kernel(const Stmt &block, int threads, const std::map<std::string, int64_t> &offsets) {
+Stmt shift_arrays(const Stmt &kernel, const std::map<std::string, int64_t> &offsets) {
+    return ShiftShared(offsets).mutate(kernel);
+}
+
+Stmt gpu_kernel(const Stmt &block, int threads) {
     const std::string name = "k" + gpu_thread_name(0);
-    Stmt s = ShiftShared(offsets).mutate(StripThreads().mutate(block));
-    s = LetStmt::make(thread_name, Variable::make(Int(32), name), s);
+    Stmt s = LetStmt::make(thread_name, Variable::make(Int(32), name), StripThreads().mutate(block));
     return For::make(name, 0, threads, ForType::GPUThread, Partition::Never, DeviceAPI::CUDA, s);
 }
 

@@ -2,6 +2,7 @@
 
 #include "Contract.h"
 #include "Elementwise.h"
+#include "SixteenBit.h"
 #include "Summaries.h"
 #include "Transfer.h"
 #include "device/ExpandPtx.h"
@@ -216,8 +217,9 @@ class PackageBuilder {
                                 << package.architecture << " has " << shared_limit << "; legal here: smaller tiles";
         }
         cuda::KernelParameters parameters(arguments, kernel);
-        Stmt body = BindArguments(arguments, parameters, tables).mutate(gpu_kernel(block, threads, shared.offsets));
-        body = simplify(uniquify_variable_names(body));
+        Stmt body = BindArguments(arguments, parameters, tables).mutate(gpu_kernel(block, threads));
+        body = lower_16_bit_floats(simplify(uniquify_variable_names(body)));
+        body = shift_arrays(body, shared.offsets);
         body = For::make(block_index(), 0, 1, ForType::GPUBlock, Partition::Never, DeviceAPI::CUDA, body);
         strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
         generator->add_kernel(body, entry, parameters.device_arguments());

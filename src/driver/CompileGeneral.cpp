@@ -1,0 +1,123 @@
+#include "CompileGeneral.h"
+
+#include "algorithm/ReadAlgorithm.h"
+#include "derivation/DeriveOnline.h"
+#include "lower/simt/LowerSimt.h"
+#include "schedule/CheckSchedule.h"
+#include "support/Error.h"
+#include "tile/BuildTiles.h"
+#include "tile/VerifyTiles.h"
+
+#include <algorithm>
+
+namespace strobe {
+
+namespace {
+
+struct Tiles {
+    int query, stream;
+};
+
+/** In order of preference: large tiles read each key and value for more rows. */
+const Tiles preferred[] = {{64, 64}, {64, 32}, {32, 64}, {32, 32}, {32, 16}, {16, 32}, {16, 16}, {16, 8}, {16, 4}};
+
+/** Registers a thread that tile values may take beside addresses and operands. */
+const int most_register_words = 160;
+/** With as few, two blocks share a multiprocessor. */
+const int few_register_words = 64;
+
+bool has(const Schedule &schedule, const char *name) {
+    return schedule.find(name) != nullptr;
+}
+
+std::vector<Tiles> candidates(const Choices &choices, const Schedule &schedule) {
+    std::vector<Tiles> all;
+    for (Tiles t : preferred) {
+        t.query = has(schedule, "tile") ? choices.query_tile : t.query;
+        t.stream = has(schedule, "stream") ? choices.stream_tile : t.stream;
+        if (std::none_of(all.begin(), all.end(),
+                         [&](const Tiles &o) { return o.query == t.query && o.stream == t.stream; })) {
+            all.push_back(t);
+        }
+    }
+    return all;
+}
+
+/** The directives as given, with the form and the tiles that were chosen. */
+Schedule completed(const Schedule &given, const Compilation &c) {
+    Schedule schedule;
+    if (!has(given, "kernel")) {
+        schedule.kernel("general");
+    }
+    if (!has(given, "tile")) {
+        schedule.tile(c.program.query.name, c.choices.query_tile);
+    }
+    if (!has(given, "stream")) {
+        schedule.stream(c.program.stream.name, c.choices.stream_tile);
+    }
+    for (const Directive &d : given.directives) {
+        schedule.add(d);
+    }
+    return schedule;
+}
+
+}  // namespace
+
+bool asks_for_general(const Schedule &schedule) {
+    const Directive *d = schedule.find("kernel");
+    return d && !d->arguments.empty() && d->arguments[0].value == "general";
+}
+
+bool asks_for_warp_roles(const Schedule &schedule) {
+    return (has(schedule, "kernel") && !asks_for_general(schedule)) ||
+           std::any_of(std::begin(schedule.directives), std::end(schedule.directives), [](const Directive &d) {
+               return d.name == "stage" || d.name == "mma" || d.name == "warps" || d.name == "pingpong" ||
+                      d.name == "persistent";
+           });
+}
+
+Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capability &machine,
+                            const Schedule &schedule) {
+    strobe_user_assert(!outputs.empty()) << "There is no output to compile.";
+    Compilation c;
+    c.graph = read_algorithm(outputs);
+    c.plan = derive_online(c.graph);
+    Schedule given = schedule;
+    if (!has(given, "kernel")) {
+        given.kernel("general");
+    }
+    const Choices choices = check_schedule(given, c.graph, c.plan, machine);
+    bool found = false;
+    SimtFootprint least;
+    for (const Tiles &tiles : candidates(choices, schedule)) {
+        Choices tried = choices;
+        tried.query_tile = tiles.query;
+        tried.stream_tile = tiles.stream;
+        TileProgram program = build_tiles(outputs.front().name(), c.graph, c.plan, tried);
+        const SimtFootprint f = simt_footprint(program);
+        least = f;
+        const bool fits =
+            f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= most_register_words;
+        const bool two = 2 * (f.shared_bytes + 1024) <= machine.shared_bytes && f.register_words <= few_register_words;
+        if (fits && (two || !found)) {
+            c.choices = tried;
+            c.program = std::move(program);
+            found = true;
+        }
+        if (two) {
+            break;
+        }
+    }
+    if (!found) {
+        strobe_user_error() << "In algorithm " << outputs.front().name() << ": no tiles fit " << machine.name
+                            << ": the smallest that were tried take " << least.shared_bytes
+                            << " bytes of shared memory and " << least.register_words
+                            << " registers a thread; legal are " << machine.shared_bytes_per_block << " and "
+                            << most_register_words;
+    }
+    verify_tiles(c.program);
+    c.schedule = completed(schedule, c);
+    return c;
+}
+
+}  // namespace strobe

@@ -1,0 +1,183 @@
+#include "Coverage.h"
+
+#include <algorithm>
+
+namespace strobe::cuda {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+template<typename... Parts>
+std::string text(const Parts &...parts) {
+    std::ostringstream s;
+    (s << ... << parts);
+    return s.str();
+}
+
+/** Finds tile values that are in shared memory, and types that registers do not hold. */
+class FindUnfit : public IRVisitor {
+    using IRVisitor::visit;
+    const TileProgram &program;
+
+    void visit(const Variable *op) override {
+        if (!op->param.defined() && program.has_value(op->name) && program.value(op->name).place == Place::Shared) {
+            found = "the elements of " + op->name + " outside of a contraction";
+        }
+        note(op->type);
+    }
+    void visit(const Call *op) override {
+        note(op->type);
+        if (op->call_type != Call::Image) {  // an element's index may be wide
+            IRVisitor::visit(op);
+        }
+    }
+    void visit(const Cast *op) override {
+        note(op->type);
+        IRVisitor::visit(op);
+    }
+    void note(Type t) {
+        if (t.bits() == 64) {
+            found = text("arithmetic on ", t);
+        }
+    }
+
+public:
+    std::string found;
+    FindUnfit(const TileProgram &program, const Expr &e) : program(program) {
+        if (e.defined()) {
+            e.accept(this);
+        }
+    }
+};
+
+class Coverage {
+    const TileProgram &program;
+    const std::string &query, &stream;
+
+    bool is_column(const std::string &axis) const {
+        return std::any_of(program.columns.begin(), program.columns.end(),
+                           [&](const Axis &a) { return a.name == axis; });
+    }
+    bool over(const TileValue &v, const std::string &rows, const std::string &columns) const {
+        return v.dims.size() == 2 && v.dims[0].axis == rows &&
+               (columns.empty() ? is_column(v.dims[1].axis) : v.dims[1].axis == columns);
+    }
+    std::string value_problem(const TileValue &v) const {
+        if (v.place == Place::Shared) {
+            const bool operand = over(v, query, "") || over(v, stream, "");
+            return operand ? "" : "the tile " + v.name + ", which is no matrix of rows or streamed rows";
+        }
+        const bool fragment = v.type == Float(32) && (over(v, query, stream) || over(v, query, ""));
+        const bool row = v.dims.size() == 1 && v.dims[0].axis == query && v.type.bits() == 32;
+        return fragment || row ? "" : text("the value ", v.name, " of type ", v.type, ", which is neither a float32 matrix of rows nor one element a row");
+    }
+    std::string load_problem(const TileOp &op, bool streamed) const {
+        const TileValue &v = program.value(op.dst);
+        if (v.type.bits() != 16 || !v.type.is_float()) {
+            return text("the operand ", op.expr.as<Call>()->name, " of type ", v.type,
+                        ": the matrix unit takes bf16 or fp16 here");
+        }
+        if (v.place != Place::Shared || v.dims[0].axis != (streamed ? stream : query)) {
+            return "the load of " + op.dst + " at this place";
+        }
+        return "";
+    }
+    std::string contract_problem(const TileOp &op) const {
+        const TileValue &a = program.value(op.a), &b = program.value(op.b), &dst = program.value(op.dst);
+        const bool own_types = b.type == op.operand_type && (a.place != Place::Shared || a.type == op.operand_type);
+        const bool scores = !op.accumulate && a.place == Place::Shared && b.place == Place::Shared &&
+                            over(a, query, op.axis) && over(b, stream, op.axis) && over(dst, query, stream);
+        const bool sum = op.accumulate && a.place == Place::Fragment && b.place == Place::Shared &&
+                         op.axis == stream && over(a, query, stream) && over(b, stream, "") && over(dst, query, "") &&
+                         b.dims[1].axis == dst.dims[1].axis;
+        if (!own_types || (!scores && !sum)) {
+            return "the contraction of " + op.a + " with " + op.b;
+        }
+        const TileDim &features = b.dims[1];
+        const int step = scores ? 16 : 8;
+        if (features.size % step != 0) {
+            return text(op.dst, scores ? ", which contracts " : ", which has ", features.size,
+                        scores ? " elements" : " columns", "; the matrix unit takes multiples of ", step);
+        }
+        return !scores && features.size > 256 ? text(op.dst, ", which has ", features.size, " columns; 256 is the most") : "";
+    }
+    std::string store_problem(const TileOp &op) const {
+        int columns = 0, rows = 0;
+        for (const std::string &a : op.out_axes) {
+            columns += is_column(a);
+            rows += a == query;
+        }
+        const int bits = op.expr.type().bits();
+        const bool matrix = columns == 1 && bits == 16 && op.expr.type().is_float() && op.expr.as<Cast>();
+        const bool row = columns == 0 && (bits == 32 || (bits == 16 && op.expr.type().is_float() && op.expr.as<Cast>()));
+        return rows == 1 && (matrix || row) ? "" : text("output ", op.dst, " of type ", op.expr.type());
+    }
+    std::string op_problem(const TileOp &op, bool in_step) const {
+        switch (op.kind) {
+        case TileOp::Kind::Load:
+            return load_problem(op, in_step);
+        case TileOp::Kind::Contract:
+            return in_step ? contract_problem(op) : "a contraction outside of the walk, into " + op.dst;
+        case TileOp::Kind::Reduce: {
+            const bool rows = program.value(op.dst).dims.size() == 1;
+            if (!in_step || op.axis != stream || !rows) {
+                return "the reduction " + op.dst + " over " + op.axis;
+            }
+            break;
+        }
+        case TileOp::Kind::Store:
+            if (const std::string problem = store_problem(op); !problem.empty()) {
+                return problem;
+            }
+            break;
+        default:
+            break;
+        }
+        return FindUnfit(program, op.expr).found;
+    }
+
+public:
+    explicit Coverage(const TileProgram &program)
+        : program(program), query(program.query.name), stream(program.stream.name) {
+    }
+
+    std::string problem() const {
+        if (program.passes.size() != 1) {
+            return text(program.passes.size(), " passes over ", stream);
+        }
+        const StreamPass &pass = program.passes[0];
+        for (const auto *ops : {&pass.prologue, &pass.step, &pass.epilogue}) {
+            for (const TileOp &op : *ops) {
+                if (const std::string problem = op_problem(op, ops == &pass.step); !problem.empty()) {
+                    return problem;
+                }
+            }
+        }
+        for (const TileValue &v : program.values) {
+            if (const std::string problem = value_problem(v); !problem.empty()) {
+                return problem;
+            }
+        }
+        for (const Summary &s : pass.mask.summaries) {
+            if (s.load.type().bits() != 32) {
+                return text("a mask that reads ", s.load, " of type ", s.load.type());
+            }
+        }
+        const bool contracts = std::any_of(pass.step.begin(), pass.step.end(),
+                                           [](const TileOp &op) { return op.kind == TileOp::Kind::Contract; });
+        const bool streams = std::any_of(pass.step.begin(), pass.step.end(),
+                                         [](const TileOp &op) { return op.kind == TileOp::Kind::Load; });
+        return contracts && streams ? "" : "an algorithm without a contraction";
+    }
+};
+
+}  // namespace
+
+std::optional<std::string> outside_of_form(const TileProgram &program) {
+    const std::string problem = Coverage(program).problem();
+    return problem.empty() ? std::nullopt : std::optional<std::string>(problem);
+}
+
+}  // namespace strobe::cuda
