@@ -1,5 +1,6 @@
 #include "Block.h"
 
+#include "device/Intrinsics.h"
 #include "support/Error.h"
 
 #include <vector>
@@ -12,6 +13,9 @@ using namespace Halide::Internal;
 namespace {
 
 const char *const thread_name = "thread";
+/** Where the block's memory begins, in units of start_unit bytes. */
+const char *const start_name = "shared.start";
+const int start_unit = 16;
 
 bool is_thread_loop(const Stmt &s) {
     const For *loop = s.as<For>();
@@ -172,7 +176,9 @@ class ShiftShared : public IRMutator {
             return mutate(index);
         }
         strobe_internal_assert(found->second % type.bytes() == 0) << name << " is not aligned to its elements";
-        const Expr by = make_const(Int(32), found->second / type.element_of().bytes());
+        const int bytes = type.element_of().bytes();
+        const Expr by = Variable::make(Int(32), start_name) * (start_unit / bytes) +
+                        make_const(Int(32), found->second / bytes);
         const Expr moved = mutate(index);
         if (const Ramp *ramp = moved.as<Ramp>()) {  // must stay one, to be one access
             return Ramp::make(ramp->base + by, ramp->stride, ramp->lanes);
@@ -298,7 +304,8 @@ Stmt place_barriers(const Stmt &block, const std::set<std::string> &shared) {
 }
 
 Stmt shift_arrays(const Stmt &kernel, const std::map<std::string, int64_t> &offsets) {
-    return ShiftShared(offsets).mutate(kernel);
+    const Expr start = cast<int32_t>(device::call(UInt(32), "shared_base") / start_unit);
+    return LetStmt::make(start_name, start, ShiftShared(offsets).mutate(kernel));
 }
 
 Stmt gpu_kernel(const Stmt &block, int threads) {

@@ -40,9 +40,11 @@ Stmt place_barriers(const Stmt &block, const std::set<std::string> &shared);
 /** The kernel of a GPU block: one thread's part of \p block. */
 Stmt gpu_kernel(const Stmt &block, int threads);
 
-/** Moves each array to its offset, in bytes, from the start of the block's memory,
- * where Halide's code generator puts them all. Halide's simplifier takes what lies
- * behind an array's extent for unreachable, so nothing may be simplified after this. */
+/** Moves each array to its offset, in bytes, from the start of the block's memory.
+ * Halide's code generator takes address 0 for the start of every array, but from sm_90
+ * on the first bytes are the system's: the start is asked for. Halide's simplifier
+ * takes what lies behind an array's extent for unreachable, so nothing may be
+ * simplified after this. */
 Stmt shift_arrays(const Stmt &kernel, const std::map<std::string, int64_t> &offsets);
 
 /** The block on a CPU; barriers part its loops over threads. \p descending: the last thread first. */

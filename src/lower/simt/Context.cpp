@@ -1,5 +1,6 @@
 #include "Context.h"
 
+#include "DeviceMath.h"
 #include "support/Error.h"
 
 namespace strobe::simt {
@@ -77,7 +78,8 @@ Expr Context::valid(const std::string &axis) const {
 }
 
 Expr Context::evaluate(const Expr &e, const Point &point) const {
-    return strictify_float(AtPoint(*this, point).mutate(e));
+    const Expr value = strictify_float(AtPoint(*this, point).mutate(e));
+    return on_cpu ? value : device_math(value);
 }
 
 Expr Context::flat_index(const std::string &name, const std::vector<Expr> &args, const Parameter &param) const {
