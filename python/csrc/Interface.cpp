@@ -87,11 +87,15 @@ __attribute__((visibility("default"))) int strobe_python_check(const char *algor
     });
 }
 
-/** Compiles ahead of the first call. */
-__attribute__((visibility("default"))) int strobe_python_compile(const char *algorithm, char *text, size_t room,
-                                                                 size_t *needed) {
+/** Compiles; for the host, ahead of the first call. */
+__attribute__((visibility("default"))) int strobe_python_compile(const char *algorithm, const char *target, char *text,
+                                                                 size_t room, size_t *needed) {
     return guarded(text, room, needed, [&] {
-        cpu_program(algorithm);
+        if (std::string(target) == "host") {
+            cpu_program(algorithm);
+        } else {
+            CudaProgram(algorithm, target, nullptr);
+        }
         return std::string();
     });
 }

@@ -30,9 +30,9 @@ const Operand *StreamKernel::first_streamed() const {
 /** Least and greatest element of a load over the block's rows, by the whole warp. */
 void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summary &summary) {
     const std::string least = plain(summary.name) + "_least", greatest = plain(summary.name) + "_greatest";
-    const Type type = summary.load.type();
+    const Type type = summary_type(program, summary);
     elements.bindings["$element"] = [] { return Code::get_int("element"); };
-    const Expr load = substitute(program.query.name, Variable::make(Int(32), "$element"), summary.load);
+    const Expr load = cast(type, substitute(program.query.name, Variable::make(Int(32), "$element"), summary.load));
     for (int step = 0; step < program.query_tile / 32; step++) {
         code.set("element", min(Code::get_int("query_lo") + step * 32 + thread_index(), last_row(program.query_tile)));
         code.set("value", elements.row_value(load, 0));
@@ -49,20 +49,24 @@ void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summar
 
 void StreamKernel::bind_summaries(Code &code, Elements &elements) {
     for (const Summary &summary : pass.mask.summaries) {
-        const Type type = summary.load.type();
+        const Type type = summary_type(program, summary), declared = summary.load.type();
         const std::string name = plain(summary.name);
         if (summary.axis == program.query.name) {
             reduce_over_rows(code, elements, summary);
-            elements.bindings[summary.name + ".min"] = [=] { return device::get(type, name + "_least", 0); };
-            elements.bindings[summary.name + ".max"] = [=] { return device::get(type, name + "_greatest", 0); };
+            elements.bindings[summary.name + ".min"] = [=] {
+                return cast(declared, device::get(type, name + "_least", 0));
+            };
+            elements.bindings[summary.name + ".max"] = [=] {
+                return cast(declared, device::get(type, name + "_greatest", 0));
+            };
             continue;
         }
         const Summary *s = &summary;
-        const auto element = [this, s, type](int offset) {
+        const auto element = [this, s, type, declared](int offset) {
             const Expr at = summary_address(program, *s, arguments, package, params,
                                             params.workspace(summary_workspace.at(s->name)), Code::get_int("candidate"),
                                             [](const std::string &axis) { return Code::get_int("axis_" + plain(axis)); });
-            return device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), offset)});
+            return cast(declared, device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), offset)}));
         };
         elements.bindings[summary.name + ".min"] = [=] { return element(0); };
         elements.bindings[summary.name + ".max"] = [=] { return element(4); };

@@ -1,6 +1,7 @@
 #include "Verdict.h"
 
 #include "Elements.h"
+#include "support/Error.h"
 
 #include <set>
 
@@ -44,10 +45,11 @@ Stmt summary_body(const TileProgram &program, const Summary &summary, const Pack
         code.set("axis_" + plain(a->name), Code::get_int("rest") % n);
         code.set("rest", Code::get_int("rest") / n);
     }
-    const Type type = summary.load.type();
+    const Type type = summary_type(program, summary);
     for (int step = 0; step < (program.stream_tile + 31) / 32; step++) {
         code.set("element", min(Code::get_int("tile") * program.stream_tile + step * 32 + lane, extent - 1));
-        const Expr load = substitute(program.stream.name, Variable::make(Int(32), "$element"), summary.load);
+        const Expr load =
+            cast(type, substitute(program.stream.name, Variable::make(Int(32), "$element"), summary.load));
         elements.bindings["$element"] = [] { return Code::get_int("element"); };
         code.set("value", elements.row_value(load, 0));
         const Expr value = device::get(type, "value", 0);
@@ -72,6 +74,17 @@ Stmt summary_body(const TileProgram &program, const Summary &summary, const Pack
 }
 
 }  // namespace
+
+Type summary_type(const TileProgram &program, const Summary &summary) {
+    const Type type = summary.load.type();
+    if (!type.is_int_or_uint() || type.bits() > 32) {
+        const Call *call = summary.load.as<Call>();
+        strobe_user_error() << "In algorithm " << program.name << ": the mask depends on " << call->name
+                            << ", whose elements are of type " << type
+                            << "; the GPU kernels judge tiles by integers of at most 32 bits. Pass it as int32";
+    }
+    return type.bits() < 32 ? Int(32) : type;
+}
 
 bool needs_scan(const MaskVerdict &mask) {
     return mask.dead.defined() && !is_const_zero(mask.dead) && !mask.contiguous;

@@ -10,6 +10,10 @@
 
 namespace strobe::cuda {
 
+/** The type that the least and greatest elements of a load are kept in: 32 bits wide.
+ * Throws UserError for wider ones. */
+Halide::Type summary_type(const TileProgram &program, const Summary &summary);
+
 /** True if the verdict of a tile must be asked for at run time: some tile inside the
  * solved range may be dead. */
 bool needs_scan(const MaskVerdict &mask);

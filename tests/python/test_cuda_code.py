@@ -1,0 +1,23 @@
+"""Texts of flex_attention become GPU kernels: generated and assembled, not run."""
+
+import gym
+import pytest
+import strobe
+import torch
+from strobe._library import ask
+from strobe.flex import describe_flex_attention
+
+
+@pytest.mark.parametrize("name", ["causal", "documents", "global_window", "bias_half", "softcap"])
+def test_assembles(name):
+    score_mod, mask_mod = gym.ALL[name][0](4, 64)
+    query = torch.empty(2, 4, 64, 64, dtype=torch.bfloat16)
+    ask("strobe_python_compile", describe_flex_attention(query, query, query, score_mod, mask_mod), "sm_90a")
+
+
+def test_wide_integers_are_refused():
+    labels = torch.zeros(64, dtype=torch.int64)
+    query = torch.empty(2, 4, 64, 64, dtype=torch.bfloat16)
+    text = describe_flex_attention(query, query, query, None, lambda b, h, q, k: labels[q] == labels[k])
+    with pytest.raises(strobe.CompileError, match="t0, whose elements are of type int64.*Pass it as int32"):
+        ask("strobe_python_compile", text, "sm_90a")
