@@ -151,7 +151,7 @@ void StreamKernel::emit_op(Code &code, Elements &elements, const TileOp &op, boo
         code.when(Code::get_int("partial") != 0, emit);
     } else if (!factor.defined()) {
         emit();
-    } else if (!first) {  // before the first tile an accumulator is zero
+    } else if (!first || scans()) {  // before the first tile an accumulator is zero
         const Expr changed = elements.row_value(factor, 0) != 1.0f || elements.row_value(factor, 1) != 1.0f;
         code.when(device::ballot(changed) != u32(0), emit);
     }
@@ -191,16 +191,9 @@ void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const
 void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
     const Expr iteration = Code::get_int("iteration");
     if (scans()) {
-        // The producer's note says which tile this is, and whether the block has more.
-        if (!first) {
-            wait_full(code, scores, iteration);
-            code.set("note", uniform(device::call(Int(32), "load_shared", {}, {note_address(iteration)})));
-        }
-        set_tile(code, elements, Code::get_int("note") >> 2);
+        set_tile(code, elements, Code::get_int("note") >> note_bits());
     } else {
         code.set("stream_lo", Code::get_int("stream_lo") - program.stream_tile);
-    }
-    if (!scans()) {
         wait_full(code, scores, iteration);
     }
     take_turn(code);
@@ -217,7 +210,7 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
         pass_turn(code);
     }
     release(code, scores, iteration);
-    code.set("partial", scans() ? Code::get_int("note") & 1 : select(elements.row_value(pass.mask.full, 0), 0, 1));
+    code.set("partial", scans() ? note_is_partial() : select(elements.row_value(pass.mask.full, 0), 0, 1));
     elementwise(code, elements, first, [&] {
         if (!first) {
             code.run("wgmma_wait_here", {"0"}, {iteration});
@@ -245,11 +238,11 @@ void StreamKernel::skip_tile(Code &code) {
     take_turn(code);
     pass_turn(code);
     wait_full(code, scores, iteration);
-    release(code, scores, iteration);
     wait_full(code, sums, iteration);
+    sync_warpgroup(code);  // without contractions nothing else keeps its warps together
+    release(code, scores, iteration);
     release(code, sums, iteration);
     code.set("iteration", iteration + 1);
-    code.set("skips", Code::get_int("skips") - 1);
 }
 
 /** Tiles are walked from the last to the first. Registers: "skips", the tiles to let
@@ -279,49 +272,41 @@ void StreamKernel::set_own_range(Code &code, Elements &elements) {
 
 void StreamKernel::skip_tiles(Code &code) {
     code.when(Code::get_int("skips") > 0, [&] {
-        code.loop("skip_tiles", [&] { skip_tile(code); }, [&] { return Code::get_int("skips") > 0; });
+        code.loop("skip_tiles", [&] {
+            skip_tile(code);
+            code.set("skips", Code::get_int("skips") - 1);
+        }, [&] { return Code::get_int("skips") > 0; });
     });
 }
 
-void StreamKernel::consume_tiles(Code &code, Elements &elements) {
-    const Expr iteration = Code::get_int("iteration");
-    const auto more = [&] {
-        return scans() ? (Code::get_int("note") & 2) == 0 : Code::get_int("stream_lo") > Code::get_int("stream_stop");
-    };
-    Expr any;
-    if (scans()) {
-        // The first note is -1 if the block has no live tile; its stages hold nothing then.
-        wait_full(code, scores, iteration);
-        code.set("note", uniform(device::call(Int(32), "load_shared", {}, {note_address(iteration)})));
-        code.when(Code::get_int("note") < 0, [&] {
-            release(code, scores, iteration);
-            release(code, sums, iteration);
-            code.set("iteration", iteration + 1);
-        });
-        any = Code::get_int("note") >= 0;
-    } else {
-        skip_tiles(code);
-        any = more();
-    }
-    code.when(any, [&] {
+/** The contractions of a run's last tile, which no further tile starts. */
+void StreamKernel::finish_run(Code &code) {
+    const Expr last = Code::get_int("iteration") - 1;
+    wait_full(code, sums, last);
+    start_sums(code, last, true);
+    code.run("wgmma_wait", {"0"});
+    release(code, sums, last);
+}
+
+/** The tiles that meet this warpgroup's rows; the rest of the block's pass. */
+void StreamKernel::consume_range(Code &code, Elements &elements) {
+    const auto more = [] { return Code::get_int("stream_lo") > Code::get_int("stream_stop"); };
+    set_own_range(code, elements);
+    skip_tiles(code);
+    code.when(more(), [&] {
         consume_tile(code, elements, true);
         code.when(more(), [&] {
             code.loop("consume_tiles", [&] { consume_tile(code, elements, false); }, more);
         });
-        const Expr last = iteration - 1;
-        wait_full(code, sums, last);
-        start_sums(code, last, true);
-        code.run("wgmma_wait", {"0"});
-        release(code, sums, last);
+        finish_run(code);
     });
     // What only the epilogue needs is read again, rather than held through the loop.
     read_slot(code);
-    if (has_range() && !scans()) {
+    if (has_range()) {
         const Expr first = elements.row_value(program.stream.min, 0);
         code.set("skips", (Code::get_int("stream_lo") - first) / program.stream_tile - Code::get_int("tile_first"));
         skip_tiles(code);
     }
-    code.run("barrier_arrive_if", {}, {rows_empty(), select(thread_index() % 128 == 0, 1, 0)});
 }
 
 /** The block's coordinates from the producer; the rows are this warpgroup's own. */
@@ -336,7 +321,6 @@ void StreamKernel::read_slot(Code &code) {
 
 void StreamKernel::consume_block(Code &code, Elements &elements) {
     read_slot(code);
-    set_own_range(code, elements);
     const Stmt rest = code.block([&] {
         for (const TileOp &op : pass.prologue) {
             if (op.kind != TileOp::Kind::Fill) {
@@ -348,7 +332,13 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
                 code.set(plain(op.dst), i, op.expr);
             }
         }
-        consume_tiles(code, elements);
+        if (scans()) {
+            consume_judged(code, elements);
+            read_slot(code);
+        } else {
+            consume_range(code, elements);
+        }
+        code.run("barrier_arrive_if", {}, {rows_empty(), select(thread_index() % 128 == 0, 1, 0)});
         epilogue(code, elements);
     });
     for (const Stmt &s : elements.block_start) {

@@ -7,11 +7,6 @@ namespace strobe::cuda {
 using namespace Halide;
 using namespace Halide::Internal;
 
-/** Named barriers 8, 9, ... keep the threads of one warpgroup together. */
-static void sync_warpgroup(Code &code) {
-    code.run("named_sync", {}, {u32(warpgroup() + 8), u32(128)});
-}
-
 /** One value a row, written by the first of the four lanes that hold it. */
 void StreamKernel::store_rows(Code &code, Elements &elements, const TileOp &op) {
     const Type type = op.expr.type();

@@ -199,11 +199,14 @@ void StreamKernel::lay_out() {
         }
         s.tensor_map = add_tensor_map(s.store->dst, box);
     }
+    if (scans()) {
+        batch_barriers = barriers;
+        barriers += scan_barriers();
+    }
     barrier_offset = offset;
     slot_offset = offset + 8 * barriers;
-    note_offset = slot_offset + 2 * row_stages * 4 * static_cast<int>(slot_registers().size());
-    notes = 2 * choices.stages;
-    kernel.shared_bytes = align(note_offset + 4 * notes, 128);
+    offset = slot_offset + 2 * row_stages * 4 * static_cast<int>(slot_registers().size());
+    kernel.shared_bytes = align(scans() ? lay_out_scan(offset) : offset, 128);
     kernel.threads = 128 * (choices.consumers + 1);
     kernel.persistent = choices.persistent;
     counter = static_cast<int>(plan.workspaces.size());

@@ -5,23 +5,46 @@ namespace strobe::cuda {
 using namespace Halide;
 using namespace Halide::Internal;
 
+/** Coordinate d of an operand's tile, and whether it moves with the stream. */
+Expr StreamKernel::coordinate(const Operand &o, size_t d) const {
+    Expr at = o.load->expr.as<Call>()->args[d];
+    for (const TileDim &dim : program.value(o.name).dims) {
+        const bool tiled = dim.axis == program.query.name || dim.axis == program.stream.name;
+        at = substitute(dim.axis, tiled ? Variable::make(Int(32), dim.axis + ".lo") : Expr(0), at);
+    }
+    return simplify(at);
+}
+
+bool StreamKernel::moves(const Expr &coordinate) const {
+    return is_const(coordinate) || expr_uses_var(coordinate, program.stream.name + ".lo");
+}
+
+/** Registers "at_<operand>", element d: the coordinates that are the same for all tiles
+ * of a block. A group's head takes two divisions, more than all else about a copy. */
+void StreamKernel::set_coordinates(Code &code, Elements &elements) {
+    for (const Operand &o : operands) {
+        for (size_t d = 0; o.streamed && d < o.load->expr.as<Call>()->args.size(); d++) {
+            const Expr at = coordinate(o, d);
+            if (!moves(at)) {
+                code.set("at_" + plain(o.name), static_cast<int>(d), elements.row_value(at, 0));
+            }
+        }
+    }
+}
+
 /** Copies one tile of an operand into its stage, panel by panel. */
 void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration) {
-    const Call *call = o.load->expr.as<Call>();
-    const TileValue &v = program.value(o.name);
+    const size_t rank = o.load->expr.as<Call>()->args.size();
     const Expr full = o.streamed ? barrier(o.full) + u32(8 * stage_of(o, iteration)) : rows_full();
     for (int p = 0; p < o.panels(); p++) {
         const Expr to = shared(o.offset + p * o.panel_bytes()) + u32(stage_of(o, iteration) * o.stage_bytes());
         std::vector<Expr> args = {to, params.tensor_map(o.tensor_map), full};
-        for (size_t d = 0; d < call->args.size(); d++) {
-            Expr at = call->args[d];
-            for (const TileDim &dim : v.dims) {
-                const bool tiled = dim.axis == program.query.name || dim.axis == program.stream.name;
-                at = substitute(dim.axis, tiled ? Variable::make(Int(32), dim.axis + ".lo") : Expr(0), at);
-            }
-            args.push_back(simplify(elements.row_value(at, 0) + (d == 0 ? 64 * p : 0)));
+        for (size_t d = 0; d < rank; d++) {
+            const Expr at = coordinate(o, d);
+            args.push_back(!o.streamed || moves(at) ? simplify(elements.row_value(at, 0) + (d == 0 ? 64 * p : 0))
+                                                    : Code::get_int("at_" + plain(o.name), static_cast<int>(d)));
         }
-        code.run("tensor_load", {std::to_string(call->args.size())}, args);
+        code.run("tensor_load", {std::to_string(rank)}, args);
     }
 }
 
@@ -38,8 +61,17 @@ void StreamKernel::produce_tile(Code &code, Elements &elements) {
     }
 }
 
-/** The walk of one thread, or, when tiles must be judged at run time, of one warp
- * whose first thread copies. */
+/** Takes the number of the next block of rows from the queue. Who draws the last one
+ * leaves the counter as it was found. */
+void StreamKernel::draw_ticket(Code &code) {
+    code.set("ticket",
+             cast<int32_t>(device::call(UInt(32), "atomic_add", {}, {params.workspace(counter), u32(1)})));
+    code.when(Code::get_int("ticket") == total_work() - 1,
+              [&] { code.run("store_global", {}, {params.workspace(counter), u32(0)}); });
+}
+
+/** The walk of one thread. Where tiles must be judged at run time, another warp does
+ * that, ahead of it, and draws the tickets. */
 Stmt StreamKernel::producer() {
     Code code;
     Elements elements(program, params, code);
@@ -52,62 +84,66 @@ Stmt StreamKernel::producer() {
     code.set("work", Variable::make(Int(32), "k" + gpu_block_name(0)));
     code.set("works", Expr(0));
     code.set("iteration", Expr(0));
-    const Expr works = Code::get_int("works");
+    code.set("batches", Expr(0));
+    if (scans()) {
+        receive_batch(code);
+    }
     const auto slot_free = [&] { code.run("barrier_wait", {}, {rows_empty(), rows_phase() ^ u32(1)}); };
     code.loop(
         "produce",
         [&] {
             decode(code, elements);
             set_range(code, elements, "tile_first", "tile_count");
-            code.when(thread_index() == 0, [&] {
-                slot_free();
-                const std::vector<std::string> registers = slot_registers();
-                for (size_t n = 0; n < registers.size(); n++) {
-                    code.run("store_shared", {}, {slot_address(n), Code::get_int(registers[n])});
-                }
-                code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)});
-                for (const Operand &o : operands) {
-                    if (!o.streamed) {
-                        produce_operand(code, elements, o, works);
-                    }
-                }
-                code.set("ticket", cast<int32_t>(device::call(UInt(32), "atomic_add", {},
-                                                              {params.workspace(counter), u32(1)})));
-            });
-            if (scans()) {
-                produce_scanned(code, elements);
-                code.set("ticket", device::shuffle_from(Code::get_int("ticket"), 0));
-            } else {
-                code.set("step", Expr(0));
-                code.when(Code::get_int("tile_count") > 0, [&] {
-                    code.loop(
-                        "produce_tiles",
-                        [&] {
-                            set_tile(code, elements, Code::get_int("tile_first") + Code::get_int("tile_count") - 1 -
-                                                         Code::get_int("step"));
-                            produce_tile(code, elements);
-                            code.set("iteration", Code::get_int("iteration") + 1);
-                            code.set("step", Code::get_int("step") + 1);
-                        },
-                        [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
-                });
+            slot_free();
+            const std::vector<std::string> registers = slot_registers();
+            for (size_t n = 0; n < registers.size(); n++) {
+                code.run("store_shared", {}, {slot_address(n), Code::get_int(registers[n])});
             }
-            // The block that draws the last ticket leaves the counter as it found it.
-            code.when(thread_index() == 0 && Code::get_int("ticket") == total_work() - 1, [&] {
-                code.run("store_global", {}, {params.workspace(counter), u32(0)});
-            });
-            code.set("work", Code::get_int("ticket") + params.grid_size());
-            code.set("works", works + 1);
+            code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)});
+            for (const Operand &o : operands) {
+                if (!o.streamed) {
+                    produce_operand(code, elements, o, Code::get_int("works"));
+                }
+            }
+            set_coordinates(code, elements);
+            if (scans()) {
+                produce_judged(code, elements);
+                receive_batch(code);
+            } else {
+                draw_ticket(code);
+                produce_range(code, elements);
+                code.set("work", Code::get_int("ticket") + params.grid_size());
+            }
+            code.set("works", Code::get_int("works") + 1);
         },
-        [&] { return Code::get_int("work") < total_work(); });
-    code.when(thread_index() == 0, [&] {
-        slot_free();
-        code.run("store_shared", {}, {slot_address(0), Expr(-1)});
-        code.run("barrier_arrive", {}, {rows_full()});
+        [&] {
+            return scans() ? Code::get_int("work") >= 0 : Code::get_int("work") < total_work();
+        });
+    slot_free();
+    code.run("store_shared", {}, {slot_address(0), Expr(-1)});
+    code.run("barrier_arrive", {}, {rows_full()});
+    Stmt body = IfThenElse::make(thread_index() == 0, elements.with_kernel_values(code.finish()));
+    if (scans()) {
+        body = Block::make(body, IfThenElse::make(thread_index() / 32 == 1, scanner()));
+    }
+    return Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}), body);
+}
+
+/** Copies the tiles of the block's range, the last first. */
+void StreamKernel::produce_range(Code &code, Elements &elements) {
+    code.set("step", Expr(0));
+    code.when(Code::get_int("tile_count") > 0, [&] {
+        code.loop(
+            "produce_tiles",
+            [&] {
+                set_tile(code, elements,
+                         Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - Code::get_int("step"));
+                produce_tile(code, elements);
+                code.set("iteration", Code::get_int("iteration") + 1);
+                code.set("step", Code::get_int("step") + 1);
+            },
+            [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
     });
-    return elements.with_kernel_values(
-        Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}),
-                    IfThenElse::make(thread_index() < (scans() ? 32 : 1), code.finish())));
 }
 
 Stmt StreamKernel::build() {

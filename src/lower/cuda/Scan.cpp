@@ -1,6 +1,6 @@
 #include "StreamKernel.h"
 
-#include <functional>
+
 
 namespace strobe::cuda {
 
@@ -11,11 +11,64 @@ bool StreamKernel::scans() const {
     return needs_scan(pass.mask);
 }
 
-/** Where the producer notes which tile an iteration holds: 4 * tile, + 1 if it is
- * partial, + 2 if it is the block's last; or -1 for a block without live tiles. Twice
- * as many notes as stages, so that a slow warp still finds its own. */
+/** Batches of verdicts between the warp that judges and the thread that copies. With
+ * more of them a block would take rows from the queue long before it works on them, and
+ * others would have none at the end. */
+const int batch_slots = 2;
+
+int StreamKernel::note_bits() const {
+    return 1 + 2 * choices.consumers;
+}
+
+/** What is in the note of an iteration: the tile's number above note_bits() bits, which
+ * are, from the lowest: the block's last tile; live, for each consumer warpgroup; partial,
+ * for each of them. -1 for a block without live tiles. There are twice as many notes as
+ * stages, so that a slow warp still finds its own. */
 Expr StreamKernel::note_address(const Expr &iteration) const {
     return shared(note_offset) + u32(iteration) % u32(notes) * u32(4);
+}
+
+Expr StreamKernel::note_is_last() const {
+    return (Code::get_int("note") & 1) != 0;
+}
+
+Expr StreamKernel::note_is_live() const {
+    return ((Code::get_int("note") >> (warpgroup() + 1)) & 1) != 0;
+}
+
+Expr StreamKernel::note_is_partial() const {
+    return (Code::get_int("note") >> (warpgroup() + (1 + choices.consumers))) & 1;
+}
+
+int StreamKernel::batch_words() const {
+    return 3 + 2 * choices.consumers;
+}
+
+/** Word n of a batch: its first tile; whether it is the block's last; the block of rows,
+ * or -1 behind the last one; and for each consumer warpgroup, a bit a tile, the live and the full ones. */
+Expr StreamKernel::batch_address(int n) const {
+    return shared(batch_offset + 4 * n) + (u32(Code::get_int("batches")) % u32(batch_slots)) * u32(4 * batch_words());
+}
+
+Expr StreamKernel::batch_barrier(bool empty) const {
+    return barrier(batch_barriers + (empty ? batch_slots : 0)) +
+           (u32(Code::get_int("batches")) % u32(batch_slots)) * u32(8);
+}
+
+Expr StreamKernel::batch_phase() const {
+    return (u32(Code::get_int("batches")) / u32(batch_slots)) & u32(1);
+}
+
+/** Barriers and shared memory for what the judging warp passes on. */
+int StreamKernel::lay_out_scan(int offset) {
+    note_offset = offset;
+    notes = 2 * choices.stages;
+    batch_offset = note_offset + 4 * notes;
+    return batch_offset + 4 * batch_slots * batch_words();
+}
+
+int StreamKernel::scan_barriers() const {
+    return 2 * batch_slots;
 }
 
 const Operand *StreamKernel::first_streamed() const {
@@ -27,14 +80,23 @@ const Operand *StreamKernel::first_streamed() const {
     return nullptr;
 }
 
-/** Least and greatest element of a load over the block's rows, by the whole warp. */
-void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summary &summary) {
-    const std::string least = plain(summary.name) + "_least", greatest = plain(summary.name) + "_greatest";
+namespace {
+
+std::string of_warpgroup(const std::string &name, int w) {
+    return name + "_" + std::to_string(w);
+}
+
+}  // namespace
+
+/** Least and greatest element of a load over a warpgroup's 64 rows, by the whole warp. */
+void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summary &summary, int w) {
+    const std::string least = of_warpgroup(plain(summary.name) + "_least", w);
+    const std::string greatest = of_warpgroup(plain(summary.name) + "_greatest", w);
     const Type type = summary_type(program, summary);
     elements.bindings["$element"] = [] { return Code::get_int("element"); };
     const Expr load = cast(type, substitute(program.query.name, Variable::make(Int(32), "$element"), summary.load));
-    for (int step = 0; step < program.query_tile / 32; step++) {
-        code.set("element", min(Code::get_int("query_lo") + step * 32 + thread_index(), last_row(program.query_tile)));
+    for (int step = 0; step < 2; step++) {
+        code.set("element", max(min(Code::get_int("query_lo") + step * 32 + thread_index() % 32, last_row(64)), 0));
         code.set("value", elements.row_value(load, 0));
         const Expr value = device::get(type, "value", 0);
         code.set(least, step == 0 ? value : min(device::get(type, least, 0), value));
@@ -47,103 +109,293 @@ void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summar
     }
 }
 
-void StreamKernel::bind_summaries(Code &code, Elements &elements) {
+/** The lane's tile, `ahead` tiles behind the current step; any one where the range has no more. */
+void StreamKernel::set_candidate(Code &code, int ahead) {
+    code.set("candidate", min(Code::get_int("step") + (thread_index() % 32 + ahead), Code::get_int("tile_count") - 1) +
+                              Code::get_int("tile_first"));
+}
+
+/** Reads the summaries of the lane's candidate tile; judge takes them up one step later. */
+void StreamKernel::load_summaries(Code &code) {
     for (const Summary &summary : pass.mask.summaries) {
-        const Type type = summary_type(program, summary), declared = summary.load.type();
-        const std::string name = plain(summary.name);
         if (summary.axis == program.query.name) {
-            reduce_over_rows(code, elements, summary);
-            elements.bindings[summary.name + ".min"] = [=] {
-                return cast(declared, device::get(type, name + "_least", 0));
-            };
-            elements.bindings[summary.name + ".max"] = [=] {
-                return cast(declared, device::get(type, name + "_greatest", 0));
-            };
             continue;
         }
-        const Summary *s = &summary;
-        const auto element = [this, s, type, declared](int offset) {
-            const Expr at = summary_address(program, *s, arguments, package, params,
-                                            params.workspace(summary_workspace.at(s->name)), Code::get_int("candidate"),
-                                            [](const std::string &axis) { return Code::get_int("axis_" + plain(axis)); });
-            return cast(declared, device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), offset)}));
-        };
-        elements.bindings[summary.name + ".min"] = [=] { return element(0); };
-        elements.bindings[summary.name + ".max"] = [=] { return element(4); };
+        const Type type = summary_type(program, summary);
+        const Expr at = summary_address(program, summary, arguments, package, params,
+                                        params.workspace(summary_workspace.at(summary.name)), Code::get_int("candidate"),
+                                        [](const std::string &axis) { return Code::get_int("axis_" + plain(axis)); });
+        const std::string name = plain(summary.name);
+        code.set(name + "_next_least", device::call(type, "load_workspace", {}, {at}));
+        code.set(name + "_next_greatest",
+                 device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), 4)}));
     }
+}
+
+/** The verdicts of 32 tiles for each warpgroup's rows: registers "live_w" and "full_w". */
+void StreamKernel::judge(Code &code, Elements &elements) {
+    const Expr lane = thread_index() % 32;
+    for (const Summary &summary : pass.mask.summaries) {
+        if (summary.axis != program.query.name) {
+            const Type type = summary_type(program, summary), declared = summary.load.type();
+            const std::string name = plain(summary.name);
+            for (const char *which : {"_least", "_greatest"}) {
+                code.set(name + which, device::get(type, name + "_next" + which, 0));
+                const std::string from = name + which;
+                elements.bindings[summary.name + (which == std::string("_least") ? ".min" : ".max")] = [=] {
+                    return cast(declared, device::get(type, from, 0));
+                };
+            }
+        }
+    }
+    set_candidate(code, 32);
+    load_summaries(code);
+    set_candidate(code, 0);
+    set_tile(code, elements, Code::get_int("candidate"));
+    for (int w = 0; w < choices.consumers; w++) {
+        for (const Summary &summary : pass.mask.summaries) {
+            if (summary.axis == program.query.name) {
+                const Type type = summary_type(program, summary), declared = summary.load.type();
+                const std::string name = plain(summary.name);
+                elements.bindings[summary.name + ".min"] = [=] {
+                    return cast(declared, device::get(type, of_warpgroup(name + "_least", w), 0));
+                };
+                elements.bindings[summary.name + ".max"] = [=] {
+                    return cast(declared, device::get(type, of_warpgroup(name + "_greatest", w), 0));
+                };
+            }
+        }
+        code.set("query_lo", Code::get_int("block_lo") + 64 * w);
+        code.set("dead", select(elements.row_value(pass.mask.dead, 0), 1, 0));
+        code.set("full", select(elements.row_value(pass.mask.full, 0), 1, 0));
+        const Expr inside =
+            Code::get_int("step") + lane < Code::get_int("tile_count") && Code::get_int("query_lo") <= last_row(64);
+        code.set(of_warpgroup("live", w), cast<int32_t>(device::ballot(inside && Code::get_int("dead") == 0)));
+        code.set(of_warpgroup("full", w), cast<int32_t>(device::ballot(Code::get_int("full") != 0)));
+    }
+}
+
+Expr StreamKernel::live_for_any() const {
+    Expr any = 0;
+    for (int w = 0; w < choices.consumers; w++) {
+        any = any | Code::get_int(of_warpgroup("live", w));
+    }
+    return simplify(any);
+}
+
+/** A warp of its own walks the queue ahead of the copies and judges 32 tiles at a time. */
+Stmt StreamKernel::scanner() {
+    Code code;
+    Elements block(program, params, code), rows(program, params, code);
+    block.last_row = [this] { return last_row(program.query_tile); };
+    rows.last_row = [this] { return last_row(64); };
+    const Expr lane = thread_index() % 32;
+    code.set("work", Variable::make(Int(32), "k" + gpu_block_name(0)));
+    code.set("batches", Expr(0));
+    code.loop(
+        "scan_blocks",
+        [&] {
+            decode(code, block);
+            set_range(code, block, "tile_first", "tile_count");
+            code.set("block_lo", Code::get_int("query_lo"));
+            for (int w = 0; w < choices.consumers; w++) {
+                code.set("query_lo", Code::get_int("block_lo") + 64 * w);
+                for (const Summary &summary : pass.mask.summaries) {
+                    if (summary.axis == program.query.name) {
+                        reduce_over_rows(code, rows, summary, w);
+                    }
+                }
+            }
+            code.set("step", Expr(0));
+            code.set("first_batch", Code::get_int("batches"));
+            code.when(Code::get_int("tile_count") > 0, [&] {
+                set_candidate(code, 0);
+                load_summaries(code);
+            });
+            code.loop(
+                "scan",
+                [&] {
+                    for (int w = 0; w < choices.consumers; w++) {
+                        code.set(of_warpgroup("live", w), Expr(0));
+                        code.set(of_warpgroup("full", w), Expr(0));
+                    }
+                    code.when(Code::get_int("tile_count") > 0, [&] { judge(code, rows); });
+                    code.set("batch_tile", Code::get_int("tile_first") + Code::get_int("step"));
+                    code.set("step", Code::get_int("step") + 32);
+                    const Expr is_last = Code::get_int("step") >= Code::get_int("tile_count");
+                    code.when(is_last || live_for_any() != 0, [&] {
+                        code.when(lane == 0, [&] { send_batch(code, is_last); });
+                        code.run("sync_warp");
+                        code.set("batches", Code::get_int("batches") + 1);
+                    });
+                },
+                [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
+            // The next block is taken when this one's copies begin: those who are earlier
+            // would leave the others without work at the end.
+            code.when(lane == 0, [&] {
+                code.set("sent", Code::get_int("batches"));
+                code.when(Code::get_int("sent") - Code::get_int("first_batch") <= batch_slots, [&] {
+                    code.set("batches", Code::get_int("first_batch"));
+                    code.run("barrier_wait", {}, {batch_barrier(true), batch_phase()});
+                });
+                code.set("batches", Code::get_int("sent"));
+                draw_ticket(code);
+            });
+            code.run("sync_warp");
+            code.set("work", device::shuffle_from(Code::get_int("ticket"), 0) + params.grid_size());
+        },
+        [&] { return Code::get_int("work") < total_work(); });
+    code.when(lane == 0, [&] {
+        code.set("work", Expr(-1));
+        send_batch(code, Expr(1) == 1);
+    });
+    return rows.with_kernel_values(block.with_kernel_values(code.finish()));
+}
+
+void StreamKernel::send_batch(Code &code, const Expr &is_last) {
+    code.run("barrier_wait", {}, {batch_barrier(true), batch_phase() ^ u32(1)});
+    code.run("store_shared", {}, {batch_address(0), Code::get_int("batch_tile")});
+    code.run("store_shared", {}, {batch_address(1), select(is_last, 1, 0)});
+    code.run("store_shared", {}, {batch_address(2), Code::get_int("work")});
+    for (int w = 0; w < choices.consumers; w++) {
+        code.run("store_shared", {}, {batch_address(3 + 2 * w), Code::get_int(of_warpgroup("live", w))});
+        code.run("store_shared", {}, {batch_address(4 + 2 * w), Code::get_int(of_warpgroup("full", w))});
+    }
+    code.run("barrier_arrive", {}, {batch_barrier(false)});
+}
+
+void StreamKernel::receive_batch(Code &code) {
+    const auto word = [&](int n) { return device::call(Int(32), "load_shared", {}, {batch_address(n)}); };
+    code.run("barrier_wait", {}, {batch_barrier(false), batch_phase()});
+    code.set("batch_tile", word(0));
+    code.set("batch_last", word(1));
+    code.set("work", word(2));
+    for (int w = 0; w < choices.consumers; w++) {
+        code.set(of_warpgroup("live", w), word(3 + 2 * w));
+        code.set(of_warpgroup("full", w), word(4 + 2 * w));
+    }
+    code.run("barrier_arrive", {}, {batch_barrier(true)});
+    code.set("batches", Code::get_int("batches") + 1);
 }
 
 /** Copies the tile found last, now that it is known whether another follows. */
 void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
-    code.when(thread_index() == 0, [&] {
-        set_tile(code, elements, Code::get_int("pending") >> 2);
-        const Operand *first = first_streamed();
-        const Expr iteration = Code::get_int("iteration");
-        // The note's slot is free once the first operand's stage is.
-        code.run("barrier_wait", {},
-                 {barrier(first->empty) + u32(8 * stage_of(*first, iteration)),
-                  phase_of(*first, iteration) ^ u32(1)});
-        code.run("store_shared", {}, {note_address(iteration), Code::get_int("pending") + (last ? 2 : 0)});
-        produce_tile(code, elements);
-    });
-    code.run("sync_warp");
-    code.set("iteration", Code::get_int("iteration") + 1);
+    set_tile(code, elements, Code::get_int("pending") >> note_bits());
+    const Operand *first = first_streamed();
+    const Expr iteration = Code::get_int("iteration");
+    // The note's slot is free once the first operand's stage is.
+    code.run("barrier_wait", {},
+             {barrier(first->empty) + u32(8 * stage_of(*first, iteration)), phase_of(*first, iteration) ^ u32(1)});
+    code.run("store_shared", {}, {note_address(iteration), last ? Code::get_int("pending") | 1 : Code::get_int("pending")});
+    produce_tile(code, elements);
+    code.set("iteration", iteration + 1);
 }
 
-/** The warp judges 32 tiles at a time; live ones are copied in order. */
-void StreamKernel::produce_scanned(Code &code, Elements &elements) {
-    bind_summaries(code, elements);
-    const Expr lane = thread_index();
-    code.set("pending", Expr(-1));
-    code.set("step", Expr(0));
-    code.when(Code::get_int("tile_count") > 0, [&] {
-        code.loop(
-            "scan",
-            [&] {
-                code.set("candidate", min(Code::get_int("step") + lane, Code::get_int("tile_count") - 1) +
-                                          Code::get_int("tile_first"));
-                set_tile(code, elements, Code::get_int("candidate"));
-                code.set("dead", select(elements.row_value(pass.mask.dead, 0), 1, 0));
-                code.set("full", select(elements.row_value(pass.mask.full, 0), 1, 0));
-                const Expr inside = Code::get_int("step") + lane < Code::get_int("tile_count");
-                code.set("live", cast<int32_t>(device::ballot(inside && Code::get_int("dead") == 0)));
-                code.set("whole", cast<int32_t>(device::ballot(Code::get_int("full") != 0)));
-                code.when(Code::get_int("live") != 0, [&] {
-                    code.loop(
-                        "live_tiles",
-                        [&] {
-                            code.when(Code::get_int("pending") >= 0, [&] { emit_pending(code, elements, false); });
-                            code.set("bit", device::call(Int(32), "first_bit", {}, {Code::get_int("live")}));
-                            const Expr bit = Code::get_int("bit");
-                            const Expr is_whole = (Code::get_int("whole") >> bit) & 1;
-                            code.set("pending", (Code::get_int("tile_first") + Code::get_int("step") + bit) * 4 +
-                                                    (1 - is_whole));
-                            code.set("live", Code::get_int("live") & (Code::get_int("live") - 1));
-                        },
-                        [&] { return Code::get_int("live") != 0; });
-                });
-                code.set("step", Code::get_int("step") + 32);
-            },
-            [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
-    });
-    const Expr none = Code::get_int("pending") < 0;
-    code.when(none && lane == 0, [&] {
-        const Expr iteration = Code::get_int("iteration");
-        const Operand *first = first_streamed();
-        for (const Operand &o : operands) {
-            if (o.streamed) {
-                const Expr stage = u32(8 * stage_of(o, iteration));
-                code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
-                if (&o == first) {  // its full barrier lets the consumers read the note
-                    code.run("store_shared", {}, {note_address(iteration), Expr(-1)});
-                }
-                code.run("barrier_arrive", {}, {barrier(o.full) + stage});
+/** Tells the consumers that a block has no live tile, through stages that hold nothing. */
+void StreamKernel::emit_nothing(Code &code) {
+    const Expr iteration = Code::get_int("iteration");
+    const Operand *first = first_streamed();
+    for (const Operand &o : operands) {
+        if (o.streamed) {
+            const Expr stage = u32(8 * stage_of(o, iteration));
+            code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
+            if (&o == first) {  // its full barrier lets the consumers read the note
+                code.run("store_shared", {}, {note_address(iteration), Expr(-1)});
             }
+            code.run("barrier_arrive", {}, {barrier(o.full) + stage});
         }
+    }
+    code.set("iteration", iteration + 1);
+}
+
+/** Copies the tiles that are live for any warpgroup, in order. The block's first batch has been received. */
+void StreamKernel::produce_judged(Code &code, Elements &elements) {
+    code.set("pending", Expr(-1));
+    code.loop(
+        "batches",
+        [&] {
+            code.set("live", live_for_any());
+            code.when(Code::get_int("live") != 0, [&] {
+                code.loop(
+                    "live_tiles",
+                    [&] {
+                        code.when(Code::get_int("pending") >= 0, [&] { emit_pending(code, elements, false); });
+                        code.set("bit", device::call(Int(32), "first_bit", {}, {Code::get_int("live")}));
+                        const Expr bit = Code::get_int("bit");
+                        Expr note = (Code::get_int("batch_tile") + bit) << note_bits();
+                        for (int w = 0; w < choices.consumers; w++) {
+                            const Expr live = (Code::get_int(of_warpgroup("live", w)) >> bit) & 1;
+                            const Expr full = (Code::get_int(of_warpgroup("full", w)) >> bit) & 1;
+                            note = note | (live << (1 + w)) | ((full ^ 1) << (1 + choices.consumers + w));
+                        }
+                        code.set("pending", note);
+                        code.set("live", Code::get_int("live") & (Code::get_int("live") - 1));
+                    },
+                    [&] { return Code::get_int("live") != 0; });
+            });
+            code.set("more_batches", 1 - Code::get_int("batch_last"));
+            code.when(Code::get_int("more_batches") != 0, [&] { receive_batch(code); });
+        },
+        [&] { return Code::get_int("more_batches") != 0; });
+    code.set("found", Code::get_int("pending"));
+    code.when(Code::get_int("found") >= 0, [&] { emit_pending(code, elements, true); });
+    code.when(Code::get_int("found") < 0, [&] { emit_nothing(code); });
+}
+
+/** Registers "note", of this iteration, and "done": the block's notes are all read. */
+void StreamKernel::read_note(Code &code) {
+    const Expr iteration = Code::get_int("iteration");
+    wait_full(code, scores, iteration);
+    code.set("note", device::shuffle_from(device::call(Int(32), "load_shared", {}, {note_address(iteration)}), 0));
+}
+
+void StreamKernel::next_note(Code &code) {
+    code.set("done", select(note_is_last(), 1, 0));
+    code.when(Code::get_int("done") == 0, [&] { read_note(code); });
+}
+
+/** The tiles that are live for this warpgroup's rows; the others pass. */
+void StreamKernel::consume_judged(Code &code, Elements &elements) {
+    const Expr iteration = Code::get_int("iteration");
+    const auto more = [&](const Expr &what) { return Code::get_int("done") == 0 && what; };
+    code.set("done", Expr(0));
+    read_note(code);
+    code.when(Code::get_int("note") < 0, [&] {
+        release(code, scores, iteration);
+        wait_full(code, sums, iteration);
+        release(code, sums, iteration);
+        code.set("iteration", iteration + 1);
     });
-    code.run("sync_warp");
-    code.when(Code::get_int("pending") >= 0, [&] { emit_pending(code, elements, true); });
-    code.when(Code::get_int("pending") < 0, [&] { code.set("iteration", Code::get_int("iteration") + 1); });
+    code.when(Code::get_int("note") >= 0, [&] {
+        code.loop(
+            "consume_runs",
+            [&] {
+                code.when(note_is_live(), [&] {
+                    consume_tile(code, elements, true);
+                    next_note(code);
+                    code.when(more(note_is_live()), [&] {
+                        code.loop(
+                            "consume_tiles",
+                            [&] {
+                                consume_tile(code, elements, false);
+                                next_note(code);
+                            },
+                            [&] { return more(note_is_live()); });
+                    });
+                    finish_run(code);
+                });
+                code.when(more(!note_is_live()), [&] {
+                    code.loop(
+                        "skip_tiles",
+                        [&] {
+                            skip_tile(code);
+                            next_note(code);
+                        },
+                        [&] { return more(!note_is_live()); });
+                });
+            },
+            [&] { return Code::get_int("done") == 0; });
+    });
 }
 
 }  // namespace strobe::cuda

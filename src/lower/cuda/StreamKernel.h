@@ -67,6 +67,11 @@ inline Expr row_of_thread() {
     return thread_index() % 128 / 32 * 16 + thread_index() % 32 / 4;
 }
 
+/** Named barriers 8, 9, ... keep the threads of one warpgroup together. */
+inline void sync_warpgroup(Code &code) {
+    code.run("named_sync", {}, {u32(warpgroup() + 8), u32(128)});
+}
+
 class StreamKernel {
 public:
     StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
@@ -95,7 +100,8 @@ private:
     std::set<std::string> accumulators;
     std::set<std::string> lane_partial;  // row sums combined across lanes only at the end
     int row_stages = 1;  // blocks of rows whose row operands are in shared memory
-    int barriers = 0, barrier_offset = 0, slot_offset = 0, note_offset = 0, notes = 0, counter = 0;
+    int barriers = 0, barrier_offset = 0, slot_offset = 0, counter = 0;
+    int note_offset = 0, notes = 0, batch_offset = 0, batch_barriers = 0;
     std::map<std::string, int> summary_workspace;
 
     // Layout.cpp: what is where, and the checks that this form of kernel applies.
@@ -108,15 +114,36 @@ private:
 
     // Scan.cpp: a verdict that is only known at run time.
     bool scans() const;
-    void bind_summaries(Code &code, Elements &elements);
-    void reduce_over_rows(Code &code, Elements &elements, const Summary &summary);
-    void produce_scanned(Code &code, Elements &elements);
+    int lay_out_scan(int offset);
+    int scan_barriers() const;
+    Stmt scanner();
+    void reduce_over_rows(Code &code, Elements &elements, const Summary &summary, int w);
+    void set_candidate(Code &code, int ahead);
+    void load_summaries(Code &code);
+    void judge(Code &code, Elements &elements);
+    void send_batch(Code &code, const Expr &is_last);
+    void receive_batch(Code &code);
+    int batch_words() const;
+    Expr batch_address(int n) const;
+    Expr batch_barrier(bool empty) const;
+    Expr batch_phase() const;
+    Expr live_for_any() const;
+    void produce_judged(Code &code, Elements &elements);
     void emit_pending(Code &code, Elements &elements, bool last);
+    void emit_nothing(Code &code);
+    int note_bits() const;
     Expr note_address(const Expr &iteration) const;
+    Expr note_is_last() const;
+    Expr note_is_live() const;
+    Expr note_is_partial() const;
+    void read_note(Code &code);
+    void next_note(Code &code);
+    void consume_judged(Code &code, Elements &elements);
     const Operand *first_streamed() const;
 
     // Walk.cpp: blocks of rows and tiles of the stream.
     Expr total_work();
+    void draw_ticket(Code &code);
     void decode(Code &code, Elements &elements);
     void set_range(Code &code, Elements &elements, const std::string &first, const std::string &count);
     bool has_range() const {
@@ -136,12 +163,17 @@ private:
     Expr shared(const Expr &offset) const;
 
     Stmt producer();
+    Expr coordinate(const Operand &o, size_t d) const;
+    bool moves(const Expr &coordinate) const;
+    void set_coordinates(Code &code, Elements &elements);
+    void produce_range(Code &code, Elements &elements);
     void produce_tile(Code &code, Elements &elements);
     void produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration);
 
     Stmt consumer();
     void consume_block(Code &code, Elements &elements);
-    void consume_tiles(Code &code, Elements &elements);
+    void consume_range(Code &code, Elements &elements);
+    void finish_run(Code &code);
     void skip_tile(Code &code);
     void skip_tiles(Code &code);
     void set_own_range(Code &code, Elements &elements);
