@@ -83,7 +83,7 @@ class PassBuilder {
     Type operand_type(const Moment &m, const std::string &feature, Type value_type) const;
     void update_reduced(const Moment &m, const std::string &term, size_t k);
     std::string feature_of(const Moment &m) const;
-    bool feeds_half_operand(size_t pivot) const;
+    bool feeds_narrow_operand(size_t pivot) const;
     [[noreturn]] void refuse(const Moment &m, const std::string &reason) const;
 
 public:
@@ -141,7 +141,7 @@ void PassBuilder::add_pivot(const Pivot &p, size_t k) {
     if (const Expr guard = b.pass().mask.guard; guard.defined()) {
         b.step(map_op(e, select(guard, b.ref(e), minus_infinity(t)), TileOp::When::Partial));
     }
-    if (p.policy == Pivot::Policy::Constant && !feeds_half_operand(k - first_pivot)) {
+    if (p.policy == Pivot::Policy::Constant && !feeds_narrow_operand(k - first_pivot)) {
         b.constant_pivots[p.name] = p.constant;
         next.push_back("");
         rescale.push_back("");
@@ -284,9 +284,11 @@ std::string PassBuilder::feature_of(const Moment &m) const {
     return feature;
 }
 
-/** Weights under a constant pivot keep to the range of float32, but may all vanish in
- * float16, the operand type of a contraction; a running maximum makes the largest 1. */
-bool PassBuilder::feeds_half_operand(size_t pivot) const {
+/** Weights that are rounded for a contraction need a running maximum: under it the
+ * largest is 1, which rounding keeps. Under a constant pivot a lone weight is any
+ * number, rounded in the product but not in the sum that should cancel it, and in
+ * float16 all may vanish. */
+bool PassBuilder::feeds_narrow_operand(size_t pivot) const {
     for (const Moment &m : plan.moments) {
         if (m.pivot != (int)pivot || feature_of(m).empty()) {
             continue;
@@ -294,7 +296,7 @@ bool PassBuilder::feeds_half_operand(size_t pivot) const {
         const std::string feature = feature_of(m);
         const SplitProduct product = split_product(m.factor, feature, [&](const Expr &e) { return b.axes_in(e); });
         const Call *value = product.with.size() == 1 ? plain_load(product.with[0]) : nullptr;
-        if (operand_type(m, feature, value ? value->type : m.type) == Float(16)) {
+        if (is_narrow_float(operand_type(m, feature, value ? value->type : m.type))) {
             return true;
         }
     }
