@@ -211,6 +211,9 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
     }
     release(code, scores, iteration);
     code.set("partial", scans() ? note_is_partial() : select(elements.row_value(pass.mask.full, 0), 0, 1));
+    if (!columns.empty()) {
+        code.set("columns", cast<int32_t>(column_address(iteration) + u32(thread_index() % 4 * 8)));
+    }
     elementwise(code, elements, first, [&] {
         if (!first) {
             code.run("wgmma_wait_here", {"0"}, {iteration});
@@ -365,6 +368,7 @@ Stmt StreamKernel::consumer() {
     }
     code.run("registers_grow", {std::to_string(choices.consumer_registers)});
     elements.last_row = [this] { return last_row(64); };
+    elements.staged_column = [this](const Expr &load, int offset) { return staged_column(load, offset); };
     code.set("warpgroup", uniform(thread_index() / 128 - 1));
     code.set("works", Expr(0));
     code.set("iteration", Expr(0));

@@ -489,7 +489,8 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
             for (int parity = 0; parity < 2; parity++) {
                 RowTranslator translator(*this, 0);
                 translator.offset = 8 * group + parity;
-                code.set(c.name.substr(1), parity, translator.mutate(c.source));
+                const Expr staged = staged_column ? staged_column(c.source, translator.offset) : Expr();
+                code.set(c.name.substr(1), parity, staged.defined() ? staged : translator.mutate(c.source));
             }
         }
         for (int r = 0; r < 2; r++) {

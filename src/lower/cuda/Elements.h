@@ -62,6 +62,9 @@ public:
 
     /** The last row of the block, or of the warpgroup's part of it, inside the domain. */
     std::function<Expr()> last_row;
+    /** The value of a load that depends on the stream's column alone, `offset` columns
+     * behind the thread's first, where it is staged; else undefined. */
+    std::function<Expr(const Expr &load, int offset)> staged_column;
     /** What further Variables stand for: a verdict's summaries. */
     std::map<std::string, std::function<Expr()>> bindings;
     /** Code for the start of each block of rows, collected while emitting. */

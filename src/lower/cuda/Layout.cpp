@@ -25,6 +25,7 @@ StreamKernel::StreamKernel(const TileProgram &program, const StreamPass &pass, c
       kernel(kernel), params(arguments, kernel), summary_workspace(summary_workspace) {
     sort_ops();
     find_lane_partial();
+    find_columns();
     lay_out();
 }
 
@@ -165,7 +166,7 @@ void StreamKernel::lay_out() {
     // Two blocks' row operands, if they fit: warpgroups then need not wait for each
     // other between blocks.
     const auto shared_bytes = [&](int stages) {
-        int bytes = 2048;  // barriers, slots, alignment
+        int bytes = 1024 + column_slots() * column_bytes();  // barriers, slots, alignment, columns
         for (const Operand &o : operands) {
             bytes += (o.streamed ? o.stages : stages) * o.stage_bytes();
         }
@@ -202,11 +203,21 @@ void StreamKernel::lay_out() {
     if (scans()) {
         batch_barriers = barriers;
         barriers += scan_barriers();
+        if (!columns.empty()) {
+            note_barriers = barriers;
+            barriers += choices.stages;
+        }
     }
+    column_offset = offset;
+    offset += column_slots() * column_bytes();
     barrier_offset = offset;
     slot_offset = offset + 8 * barriers;
     offset = slot_offset + 2 * row_stages * 4 * static_cast<int>(slot_registers().size());
     kernel.shared_bytes = align(scans() ? lay_out_scan(offset) : offset, 128);
+    if (kernel.shared_bytes > max_shared_bytes) {
+        refuse("tiles of " + std::to_string(kernel.shared_bytes) + " bytes of shared memory, of " +
+               std::to_string(max_shared_bytes) + ": smaller tiles or fewer stages fit");
+    }
     kernel.threads = 128 * (choices.consumers + 1);
     kernel.persistent = choices.persistent;
     counter = static_cast<int>(plan.workspaces.size());

@@ -126,6 +126,9 @@ Stmt StreamKernel::producer() {
     if (scans()) {
         body = Block::make(body, IfThenElse::make(thread_index() / 32 == 1, scanner()));
     }
+    if (!columns.empty()) {
+        body = Block::make(body, IfThenElse::make(thread_index() / 32 == 2, column_loader()));
+    }
     return Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}), body);
 }
 
@@ -154,7 +157,9 @@ Stmt StreamKernel::build() {
             for (const Operand &o : operands) {
                 empty |= o.streamed && n >= o.empty && n < o.empty + o.stages;
             }
-            code.run("barrier_init", {}, {barrier(n), u32(empty ? choices.consumers : 1)});
+            const Operand &first = *first_streamed();
+            const bool with_columns = !columns.empty() && n >= first.full && n < first.full + first.stages;
+            code.run("barrier_init", {}, {barrier(n), u32(empty ? choices.consumers : with_columns ? 2 : 1)});
         }
         code.run("barrier_init_fence");
     });

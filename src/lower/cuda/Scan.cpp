@@ -278,6 +278,14 @@ void StreamKernel::receive_batch(Code &code) {
     code.set("batches", Code::get_int("batches") + 1);
 }
 
+/** Lets the warp that loads columns read this iteration's note. */
+void StreamKernel::announce_note(Code &code) {
+    if (!columns.empty()) {
+        const Expr stage = u32(8 * stage_of(*first_streamed(), Code::get_int("iteration")));
+        code.run("barrier_arrive", {}, {barrier(note_barriers) + stage});
+    }
+}
+
 /** Copies the tile found last, now that it is known whether another follows. */
 void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
     set_tile(code, elements, Code::get_int("pending") >> note_bits());
@@ -287,6 +295,7 @@ void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
     code.run("barrier_wait", {},
              {barrier(first->empty) + u32(8 * stage_of(*first, iteration)), phase_of(*first, iteration) ^ u32(1)});
     code.run("store_shared", {}, {note_address(iteration), last ? Code::get_int("pending") | 1 : Code::get_int("pending")});
+    announce_note(code);
     produce_tile(code, elements);
     code.set("iteration", iteration + 1);
 }
@@ -301,6 +310,7 @@ void StreamKernel::emit_nothing(Code &code) {
             code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
             if (&o == first) {  // its full barrier lets the consumers read the note
                 code.run("store_shared", {}, {note_address(iteration), Expr(-1)});
+                announce_note(code);
             }
             code.run("barrier_arrive", {}, {barrier(o.full) + stage});
         }

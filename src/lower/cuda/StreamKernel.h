@@ -57,6 +57,12 @@ struct Staged {
     }
 };
 
+/** An input that the step reads a value a column of; staged in shared memory. */
+struct Column {
+    Expr load;
+    bool always = false;  // else only in partial tiles
+};
+
 /** Which of the consumer warpgroups this is. */
 inline Expr warpgroup() {
     return Code::get_int("warpgroup");
@@ -131,6 +137,7 @@ private:
     void produce_judged(Code &code, Elements &elements);
     void emit_pending(Code &code, Elements &elements, bool last);
     void emit_nothing(Code &code);
+    void announce_note(Code &code);
     int note_bits() const;
     Expr note_address(const Expr &iteration) const;
     Expr note_is_last() const;
@@ -140,6 +147,20 @@ private:
     void next_note(Code &code);
     void consume_judged(Code &code, Elements &elements);
     const Operand *first_streamed() const;
+
+    // Columns.cpp: a value a column of the stream, staged with its tile.
+    std::vector<Column> columns;
+    int column_offset = 0, note_barriers = 0;
+    void find_columns();
+    int column_bytes() const;
+    int column_slots() const;
+    Expr column_address(const Expr &iteration) const;
+    Expr staged_column(const Expr &load, int offset) const;
+    void load_columns(Code &code, Elements &elements, const Expr &partial);
+    void announce_columns(Code &code);
+    void load_range_columns(Code &code, Elements &elements);
+    void load_judged_columns(Code &code, Elements &elements);
+    Stmt column_loader();
 
     // Walk.cpp: blocks of rows and tiles of the stream.
     Expr total_work();

@@ -1,0 +1,216 @@
+#include "StreamKernel.h"
+
+namespace strobe::cuda {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+/** The loads in an Expr that name the stream once, as one whole index, and neither the
+ * row nor an element: one value a streamed column. */
+class FindColumnLoads : public IRVisitor {
+    using IRVisitor::visit;
+    const TileProgram &program;
+    const Elements &elements;
+
+    bool is_column_load(const Call *op) const {
+        const std::string &stream = program.stream.name;
+        int named = 0;
+        for (const Expr &e : op->args) {
+            const Variable *v = e.as<Variable>();
+            if (v && v->name == stream) {
+                named++;
+            } else if (expr_uses_var(e, stream) || elements.dependence(e).differs()) {
+                return false;
+            }
+        }
+        const Dependence d = elements.dependence(op);
+        const bool word = op->type.bits() == 32 || (op->type.is_float() && op->type.bits() == 16);
+        return named == 1 && word && !d.row && !d.fragment;
+    }
+
+    void visit(const Call *op) override {
+        if (op->call_type == Call::Image && is_column_load(op)) {
+            found.push_back(op);
+            return;
+        }
+        IRVisitor::visit(op);
+    }
+
+public:
+    std::vector<Expr> found;
+    FindColumnLoads(const TileProgram &program, const Elements &elements)
+        : program(program), elements(elements) {
+    }
+};
+
+}  // namespace
+
+/** What the step reads a column at a time is staged with the tile. */
+void StreamKernel::find_columns() {
+    Code unused;
+    const Elements elements(program, params, unused);
+    for (const TileOp &op : pass.step) {
+        if (!op.expr.defined() || op.kind == TileOp::Kind::Load) {
+            continue;
+        }
+        FindColumnLoads finder(program, elements);
+        op.expr.accept(&finder);
+        for (const Expr &load : finder.found) {
+            bool known = false;
+            for (Column &c : columns) {
+                if (equal(c.load, load)) {
+                    known = true;
+                    c.always |= op.when == TileOp::When::Always;
+                }
+            }
+            if (!known) {
+                columns.push_back({load, op.when == TileOp::When::Always});
+            }
+        }
+    }
+}
+
+/** Of a tile's columns: one array of 32-bit words a load. */
+int StreamKernel::column_bytes() const {
+    return static_cast<int>(columns.size()) * program.stream_tile * 4;
+}
+
+/** As many as there are notes: a tile's columns are read after its first stage has been
+ * released, but before that of the next tile is. */
+int StreamKernel::column_slots() const {
+    return 2 * choices.stages;
+}
+
+Expr StreamKernel::column_address(const Expr &iteration) const {
+    return shared(column_offset) + u32(iteration) % u32(column_slots()) * u32(column_bytes());
+}
+
+/** A column's value at the thread's first column of the tile plus `offset`; undefined
+ * for what is not staged. */
+Expr StreamKernel::staged_column(const Expr &load, int offset) const {
+    for (size_t n = 0; n < columns.size(); n++) {
+        if (equal(columns[n].load, load)) {
+            const Type type = load.type().is_float() ? Float(32) : load.type();
+            const int at = (static_cast<int>(n) * program.stream_tile + offset) * 4;
+            return device::call(type, "load_shared", {}, {cast<uint32_t>(Code::get_int("columns")) + u32(at)});
+        }
+    }
+    return Expr();
+}
+
+/** The whole warp copies the columns of the tile at "stream_lo", if they are needed. */
+void StreamKernel::load_columns(Code &code, Elements &elements, const Expr &partial) {
+    const Expr lane = thread_index() % 32;
+    const Expr last = elements.row_value(program.stream.min + program.stream.extent, 0) - 1;
+    elements.bindings["$element"] = [] { return Code::get_int("element"); };
+    for (size_t n = 0; n < columns.size(); n++) {
+        const Type type = columns[n].load.type().is_float() ? Float(32) : columns[n].load.type();
+        const Expr load =
+            substitute(program.stream.name, Variable::make(Int(32), "$element"), columns[n].load);
+        const auto copy = [&] {
+            // All loads first: their latencies then overlap.
+            const int steps = (program.stream_tile + 31) / 32;
+            for (int step = 0; step < steps; step++) {
+                code.set("element", max(min(Code::get_int("stream_lo") + step * 32 + lane, last), 0));
+                code.set("column_value", step, elements.row_value(load, 0));
+            }
+            for (int step = 0; step < steps; step++) {
+                const Expr value = device::get(type, "column_value", step);
+                const int at = (static_cast<int>(n) * program.stream_tile + 32 * step) * 4;
+                const auto store = [&] {
+                    code.run("store_shared", {}, {column_address(Code::get_int("iteration")) + u32(at) + u32(lane * 4),
+                                                  type == Int(32) ? value : reinterpret(Int(32), value)});
+                };
+                if (32 * (step + 1) <= program.stream_tile) {
+                    store();
+                } else {
+                    code.when(lane < program.stream_tile % 32, store);
+                }
+            }
+        };
+        if (columns[n].always) {
+            copy();
+        } else {
+            code.when(partial, copy);
+        }
+    }
+}
+
+/** Adds the columns to what the first operand's barrier announces. */
+void StreamKernel::announce_columns(Code &code) {
+    const Operand &first = *first_streamed();
+    code.run("sync_warp");
+    code.when(thread_index() % 32 == 0, [&] {
+        code.run("barrier_arrive", {}, {barrier(first.full) + u32(8 * stage_of(first, Code::get_int("iteration")))});
+    });
+    code.set("iteration", Code::get_int("iteration") + 1);
+}
+
+/** The tiles of the block's range, in the order of their copies. */
+void StreamKernel::load_range_columns(Code &code, Elements &elements) {
+    const Operand &first = *first_streamed();
+    const Expr iteration = Code::get_int("iteration");
+    code.set("step", Expr(0));
+    code.when(Code::get_int("tile_count") > 0, [&] {
+        code.loop(
+            "column_tiles",
+            [&] {
+                set_tile(code, elements,
+                         Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - Code::get_int("step"));
+                code.run("barrier_wait", {},
+                         {barrier(first.empty) + u32(8 * stage_of(first, iteration)), phase_of(first, iteration) ^ u32(1)});
+                load_columns(code, elements, !elements.row_value(pass.mask.full, 0));
+                announce_columns(code);
+                code.set("step", Code::get_int("step") + 1);
+            },
+            [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
+    });
+}
+
+/** The tiles that the notes name, as soon as they are written: their stages are free then. */
+void StreamKernel::load_judged_columns(Code &code, Elements &elements) {
+    const Operand &first = *first_streamed();
+    const Expr iteration = Code::get_int("iteration");
+    const int partial_bits = ((1 << choices.consumers) - 1) << (1 + choices.consumers);
+    code.loop(
+        "column_notes",
+        [&] {
+            code.run("barrier_wait", {},
+                     {barrier(note_barriers) + u32(8 * stage_of(first, iteration)), phase_of(first, iteration)});
+            code.set("note", device::call(Int(32), "load_shared", {}, {note_address(iteration)}));
+            code.when(Code::get_int("note") >= 0, [&] {
+                set_tile(code, elements, Code::get_int("note") >> note_bits());
+                load_columns(code, elements, (Code::get_int("note") & partial_bits) != 0);
+            });
+            announce_columns(code);
+        },
+        [&] { return (Code::get_int("note") & 1) == 0; });  // -1 is the last one, too
+}
+
+/** A warp that walks the blocks of rows as the consumers do, and the tiles as the copies do. */
+Stmt StreamKernel::column_loader() {
+    Code code;
+    Elements elements(program, params, code);
+    elements.last_row = [this] { return last_row(program.query_tile); };
+    code.set("works", Expr(0));
+    code.set("iteration", Expr(0));
+    code.loop(
+        "load_columns",
+        [&] {
+            code.run("barrier_wait", {}, {rows_full(), rows_phase()});
+            const std::vector<std::string> registers = slot_registers();
+            for (size_t n = 0; n < registers.size(); n++) {
+                code.set(registers[n], device::call(Int(32), "load_shared", {}, {slot_address(n)}));
+            }
+            code.when(Code::get_int("work") >= 0, [&] {
+                scans() ? load_judged_columns(code, elements) : load_range_columns(code, elements);
+            });
+            code.set("works", Code::get_int("works") + 1);
+        },
+        [&] { return Code::get_int("work") >= 0; });
+    return elements.with_kernel_values(code.finish());
+}
+
+}  // namespace strobe::cuda
