@@ -39,6 +39,8 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"load_shared", "ld.shared.b32 {r}, [{0}];"},
         {"store_shared", "st.shared.b32 [{0}], {1};"},
         {"atomic_add", "atom.global.add.u32 {r}, [{0}], {1};"},
+        {"copy_async", "cp.async.cg.shared.global [{0}], [{1}], 16, {2};"},
+        {"copy_wait", "cp.async.wait_all;"},
         {"shared_base", "mov.u32 {r}, strobe_shared;"},
         // Control and barriers.
         {"barrier_init", "mbarrier.init.shared::cta.b64 [{0}], {1};"},
@@ -146,6 +148,28 @@ std::string wgmma(const IntrinsicCall &call) {
     return text + register_list(call, c.at(3), std::stoi(c.at(4)), 4) + ", %sd0, " + c.at(5) + ", 1, 1, " + c.at(6) + "; }";
 }
 
+/** Four 8 x 8 matrices of 16-bit elements: constants plain or trans, destination and its
+ * first register; argument the address of one of their rows a lane. */
+std::string ldmatrix(const IntrinsicCall &call) {
+    const auto &c = call.constants;
+    return std::string("ldmatrix.sync.aligned.m8n8.x4") + (c.at(0) == "trans" ? ".trans" : "") + ".shared.b16 " +
+           register_list(call, c.at(1), std::stoi(c.at(2)), 4) + ", [" + call.arguments.at(0) + "];";
+}
+
+/** D += A * B on one warp, 16 x 8 x 16: constants type; D, its registers of the first and of
+ * the second row; A and its first register; B and its first register. */
+std::string mma(const IntrinsicCall &call) {
+    const auto &c = call.constants;
+    std::string sums = "{";
+    for (int i = 0; i < 4; i++) {
+        sums += (i ? ", " : "") + call.named(c.at(1), std::stoi(c.at(2 + i / 2)) + i % 2);
+    }
+    sums += "}";
+    return "mma.sync.aligned.m16n8k16.row.col.f32." + c[0] + "." + c[0] + ".f32 " + sums + ", " +
+           register_list(call, c.at(4), std::stoi(c.at(5)), 4) + ", " +
+           register_list(call, c.at(6), std::stoi(c.at(7)), 2) + ", " + sums + ";";
+}
+
 }  // namespace
 
 std::string ptx_of(const IntrinsicCall &call) {
@@ -160,6 +184,12 @@ std::string ptx_of(const IntrinsicCall &call) {
         return "cvt.rn." + call.constants.at(0) + "x2.f32 " +
                call.named(call.constants.at(1), std::stoi(call.constants.at(2))) + ", " + call.arguments.at(1) + ", " +
                call.arguments.at(0) + ";";
+    }
+    if (call.op == "ldmatrix") {
+        return ldmatrix(call);
+    }
+    if (call.op == "mma") {
+        return mma(call);
     }
     if (call.op == "wgmma_ss" || call.op == "wgmma_rs") {
         return wgmma(call);

@@ -19,12 +19,10 @@ struct Tiles {
 };
 
 /** In order of preference: large tiles read each key and value for more rows. */
-const Tiles preferred[] = {{64, 64}, {64, 32}, {32, 64}, {32, 32}, {32, 16}, {16, 32}, {16, 16}, {16, 8}, {16, 4}};
+const Tiles preferred[] = {{128, 64}, {64, 64}, {64, 32}, {32, 64}, {32, 32}, {32, 16}, {16, 32}, {16, 16}, {16, 8}, {16, 4}};
 
-/** Registers a thread that tile values may take beside addresses and operands. */
-const int most_register_words = 160;
-/** With as few, two blocks share a multiprocessor. */
-const int few_register_words = 64;
+/** What code keeps in registers beside tile values, about: */
+const int other_registers = 48;
 
 bool has(const Schedule &schedule, const char *name) {
     return schedule.find(name) != nullptr;
@@ -97,8 +95,10 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
         const SimtFootprint f = simt_footprint(program);
         least = f;
         const bool fits =
-            f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= most_register_words;
-        const bool two = 2 * (f.shared_bytes + 1024) <= machine.shared_bytes && f.register_words <= few_register_words;
+            f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= f.most_register_words;
+        // Two blocks on a multiprocessor hide each other's waits.
+        const int64_t share = machine.registers / (2 * f.threads) - other_registers;
+        const bool two = 2 * (f.shared_bytes + 1024) <= machine.shared_bytes && f.register_words <= share;
         if (fits && (two || !found)) {
             c.choices = tried;
             c.program = std::move(program);
@@ -113,7 +113,7 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
                             << ": the smallest that were tried take " << least.shared_bytes
                             << " bytes of shared memory and " << least.register_words
                             << " registers a thread; legal are " << machine.shared_bytes_per_block << " and "
-                            << most_register_words;
+                            << least.most_register_words;
     }
     verify_tiles(c.program);
     c.schedule = completed(schedule, c);

@@ -11,7 +11,7 @@ using namespace strobe::test;
 
 namespace {
 
-const Shape ragged[] = {{1, 1, 1, 1, 1}, {5, 3, 2, 1, 1}, {65, 97, 2, 2, 1}, {31, 70, 4, 2, 1}, {1, 133, 3, 3, 1}};
+const Shape ragged[] = {{1, 1, 1, 1, 1}, {5, 3, 2, 1, 1}, {65, 97, 2, 2, 1}, {31, 70, 4, 2, 1}, {33, 133, 3, 3, 1}};
 
 Lower serially(bool descending) {
     return [=](const TileProgram &program, const Choices &, const Target &) {
@@ -23,8 +23,10 @@ void check_ragged(const Define &define, Type type, int head_dim, int value_dim, 
     for (bool descending : {false, true}) {
         SCOPED_TRACE(descending ? "last thread first" : "first thread first");
         CpuProgram program(define, type, head_dim, value_dim, query_tile, stream_tile, serially(descending));
+        int margin = 4;  // rows at multiples of 16 bytes, if the features are; or not
         for (const Shape &shape : ragged) {
-            program.check(shape, {0, 1, 2, 3}, 1);
+            program.check(shape, {0, 1, 2, 3}, margin);
+            margin = 5 - margin;
         }
     }
 }

@@ -17,6 +17,25 @@ const char *const thread_name = "thread";
 const char *const start_name = "shared.start";
 const int start_unit = 16;
 
+const char *const read_address = "strobe_read_address", *const written_address = "strobe_written_address";
+const char *const begun = "strobe_begin_writes", *const completed = "strobe_complete_writes";
+
+bool is_address(const Call *op) {
+    return op->name == read_address || op->name == written_address;
+}
+
+bool is_note(const Call *op) {
+    return op->name == begun || op->name == completed;
+}
+
+const std::string &array_of(const Call *op) {
+    return op->args[0].as<StringImm>()->value;
+}
+
+Stmt note(const char *what, const std::string &array) {
+    return Evaluate::make(Call::make(Int(32), what, {StringImm::make(array)}, Call::PureExtern));
+}
+
 bool is_thread_loop(const Stmt &s) {
     const For *loop = s.as<For>();
     return loop && loop->for_type == ForType::GPUThread;
@@ -57,10 +76,12 @@ void flatten(const Stmt &s, std::vector<Stmt> &list) {
 /** What a piece of code reads and writes of some arrays. */
 struct Accesses {
     std::set<std::string> reads, writes;
+    std::set<std::string> completions;  // writes that began earlier
 
     void add(const Accesses &o) {
         reads.insert(o.reads.begin(), o.reads.end());
         writes.insert(o.writes.begin(), o.writes.end());
+        writes.insert(o.completions.begin(), o.completions.end());
     }
     static bool meet(const std::set<std::string> &a, const std::set<std::string> &b) {
         return std::any_of(a.begin(), a.end(), [&](const std::string &name) { return b.count(name) > 0; });
@@ -73,6 +94,15 @@ struct Accesses {
 class FindAccesses : public IRVisitor {
     using IRVisitor::visit;
     const std::set<std::string> &shared;
+    void visit(const Call *op) override {
+        if (is_address(op) || is_note(op)) {
+            std::set<std::string> &names = op->name == completed    ? found.completions :
+                                           op->name == read_address ? found.reads :
+                                                                      found.writes;
+            names.insert(array_of(op));
+        }
+        IRVisitor::visit(op);
+    }
     void visit(const Load *op) override {
         if (shared.count(op->name)) {
             found.reads.insert(op->name);
@@ -100,6 +130,9 @@ class PlaceBarriers {
     Accesses accesses(const IR &code) const {
         FindAccesses finder(shared);
         code.accept(&finder);
+        for (const std::string &name : finder.found.completions) {
+            finder.found.writes.erase(name);
+        }
         return finder.found;
     }
 
@@ -161,6 +194,9 @@ public:
 /** One thread's part: loops over threads are their bodies. */
 class StripThreads : public IRMutator {
     using IRMutator::visit;
+    Expr visit(const Call *op) override {
+        return is_note(op) ? Expr(0) : IRMutator::visit(op);
+    }
     Stmt visit(const For *op) override {
         return op->for_type == ForType::GPUThread ? mutate(op->body) : IRMutator::visit(op);
     }
@@ -184,6 +220,13 @@ class ShiftShared : public IRMutator {
             return Ramp::make(ramp->base + by, ramp->stride, ramp->lanes);
         }
         return moved + (moved.type().is_vector() ? Broadcast::make(by, moved.type().lanes()) : by);
+    }
+    Expr visit(const Call *op) override {
+        if (!is_address(op)) {
+            return IRMutator::visit(op);
+        }
+        const int offset = (int)offsets.at(array_of(op));
+        return cast<uint32_t>(Variable::make(Int(32), start_name) * start_unit + (mutate(op->args[1]) + offset));
     }
     Expr visit(const Load *op) override {
         return Load::make(op->type, op->name, shifted(op->name, op->type, op->index), op->image, op->param,
@@ -209,6 +252,9 @@ class SerialThreads : public IRMutator {
 
     Stmt visit(const For *op) override {
         return op->for_type == ForType::GPUThread ? mutate(op->body) : IRMutator::visit(op);
+    }
+    Expr visit(const Call *op) override {
+        return is_note(op) ? Expr(0) : IRMutator::visit(op);
     }
     Expr own(const std::string &name, const Expr &index) {
         const auto found = registers.find(name);
@@ -292,6 +338,19 @@ Expr thread() {
 
 Stmt each_thread(int threads, const Stmt &body) {
     return For::make(thread_name, 0, threads, ForType::GPUThread, Partition::Never, DeviceAPI::None, body);
+}
+
+Expr shared_address(const std::string &array, const Expr &index, bool written) {
+    return Call::make(UInt(32), written ? written_address : read_address, {StringImm::make(array), index},
+                      Call::PureExtern);
+}
+
+Stmt begin_writes(const std::string &array) {
+    return note(begun, array);
+}
+
+Stmt complete_writes(const std::string &array) {
+    return note(completed, array);
 }
 
 Stmt barrier() {

@@ -30,6 +30,16 @@ Expr thread();
 /** for (thread = 0; thread < threads; thread++) body, in any order or at once. */
 Stmt each_thread(int threads, const Stmt &body);
 
+/** The shared-memory address of byte \p index of an array, for device intrinsics that
+ * read, or that write, there. */
+Expr shared_address(const std::string &array, const Expr &index, bool written);
+
+/** Asynchronous writes: what is written between begin_writes and complete_writes may
+ * arrive at any time until then. So it must not begin before earlier readers are done,
+ * and is ordered by barriers behind complete_writes alone. */
+Stmt begin_writes(const std::string &array);
+Stmt complete_writes(const std::string &array);
+
 /** All threads of the block wait for each other. */
 Stmt barrier();
 

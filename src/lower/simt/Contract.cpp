@@ -1,5 +1,6 @@
 #include "Contract.h"
 
+#include "MatrixContract.h"
 #include "device/Intrinsics.h"
 #include "support/Error.h"
 
@@ -200,6 +201,9 @@ Stmt lower_contract(const Context &context, const TileOp &op) {
     const Stored &dst = context.at(op.dst), &a = context.at(op.a), &b = context.at(op.b);
     if (!dst.registers) {
         return lower_plain(context, op);
+    }
+    if (fits_matrix_unit(context, op)) {
+        return lower_matrix_contract(context, op);
     }
     strobe_internal_assert(a.dimension(dst.dims[0].axis) >= 0 && b.dimension(dst.dims[1].axis) >= 0)
         << "the rows of " << op.dst << " are not those of " << op.a;

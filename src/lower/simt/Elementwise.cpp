@@ -71,6 +71,7 @@ Stmt reduce_over_lanes(const Context &context, const Stored &dst, ReduceOp op) {
     }
     // [slot][thread]
     Stored parts;
+    // 64-bit elements, and all on a CPU.
     parts.name = std::string("parts.") + (dst.type.is_float() ? "f" : dst.type.is_int() ? "s" : "u") +
                  std::to_string(dst.type.bits());
     parts.type = parts.rounded_to = dst.type;

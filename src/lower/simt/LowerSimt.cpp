@@ -44,11 +44,29 @@ Stmt lower_op(const Context &context, const TileOp &op) {
 
 Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full) {
     std::vector<Stmt> stmts;
+    std::vector<TileOp> loads;  // under way
+    const auto finish = [&] {
+        if (!loads.empty()) {
+            stmts.push_back(finish_loads(context, loads));
+            loads.clear();
+        }
+    };
     for (const TileOp &op : ops) {
+        if (op.kind == TileOp::Kind::Load) {
+            loads.push_back(op);
+        } else {
+            finish();
+        }
         const Stmt s = lower_op(context, op);
         stmts.push_back(op.when == TileOp::When::Partial ? IfThenElse::make(!full, s) : s);
     }
+    finish();
     return stmts.empty() ? Evaluate::make(0) : Block::make(stmts);
+}
+
+/** A mask's bound or verdict, which is the same for the whole block. */
+Expr verdict(const Context &context, const Expr &e) {
+    return context.evaluate(e, {});
 }
 
 /** The walk over the stream's tiles that meet [begin, end). */
@@ -60,9 +78,9 @@ Stmt lower_walk(const Context &context, const StreamPass &pass) {
     const std::string first = unique_name(axis + ".first"), last = unique_name(axis + ".last"),
                       full = unique_name("full");
     Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
-    s = LetStmt::make(full, pass.mask.full.defined() ? pass.mask.full : const_false(), s);
+    s = LetStmt::make(full, pass.mask.full.defined() ? verdict(context, pass.mask.full) : const_false(), s);
     if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous) {
-        s = IfThenElse::make(!pass.mask.dead, s);
+        s = IfThenElse::make(!verdict(context, pass.mask.dead), s);
     }
     s = with_tile_summaries(context, var(tile), s);
     s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (size - 1), p.stream.min + p.stream.extent - 1), s);
@@ -72,10 +90,10 @@ Stmt lower_walk(const Context &context, const StreamPass &pass) {
     const Expr tiles = (p.stream.extent + (size - 1)) / size;
     Expr begin = 0, end = tiles;
     if (pass.mask.begin.defined()) {
-        begin = max((pass.mask.begin - p.stream.min) / size, 0);
+        begin = max((verdict(context, pass.mask.begin) - p.stream.min) / size, 0);
     }
     if (pass.mask.end.defined()) {
-        end = min((pass.mask.end - p.stream.min + (size - 1)) / size, tiles);
+        end = min((verdict(context, pass.mask.end) - p.stream.min + (size - 1)) / size, tiles);
     }
     s = LetStmt::make(last, end, s);
     return LetStmt::make(first, begin, s);
@@ -165,6 +183,10 @@ class BindArguments : public IRMutator {
         return arguments.is_buffer(name) ? parameters.array(name, type.element_of()) : name;
     }
     Expr visit(const Variable *op) override {
+        const size_t end = op->name.rfind(".address");
+        if (end != std::string::npos && arguments.is_buffer(op->name.substr(0, end))) {
+            return parameters.pointer(op->name.substr(0, end));
+        }
         return parameters.resolve(op);
     }
     Expr visit(const Load *op) override {
@@ -287,7 +309,7 @@ public:
 SimtFootprint simt_footprint(const TileProgram &program) {
     const simt::Context context(program, false);
     const simt::FindShared shared(simt::row_block(context));
-    return {context.threads(), shared.total, context.values.register_words()};
+    return {context.threads(), shared.total, context.values.register_words(), simt::most_register_words};
 }
 
 KernelPackage lower_simt(const CudaCandidate &candidate, const std::string &architecture, int shared_limit) {

@@ -16,7 +16,8 @@ namespace strobe {
 struct SimtFootprint {
     int threads = 0;
     int64_t shared_bytes = 0;
-    int64_t register_words = 0;  // of one thread, for tile values
+    int64_t register_words = 0;       // of one thread, for tile values
+    int64_t most_register_words = 0;  // legal
 };
 
 SimtFootprint simt_footprint(const TileProgram &program);

@@ -48,7 +48,7 @@ Stmt reduce_range(const Context &context, const Summary &s, int threads, const E
     const Stmt walk = serial_loop(s.axis + ".at", (most + threads - 1) / threads, [&](const Expr &turn) {
         std::vector<Expr> args;
         for (const Expr &a : call->args) {
-            args.push_back(substitute(s.axis, min(lo + turn * threads + thread(), hi), a));
+            args.push_back(context.evaluate(substitute(s.axis, min(lo + turn * threads + thread(), hi), a), {}));
         }
         return LetStmt::make(element, context.load_input(call, args), update);
     });

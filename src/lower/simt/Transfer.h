@@ -2,13 +2,20 @@
 #define STROBE_LOWER_SIMT_TRANSFER_H
 
 /** \file
- * Load: an input's elements into shared memory, 0 outside the axes' domains. */
+ * Load: an input's elements into shared memory, 0 outside the axes' domains. Where a
+ * row's elements lie together and at multiples of 16 bytes, which is known when the
+ * kernel runs, 16 bytes at a time and past the registers; else one by one. */
 
 #include "Context.h"
 
 namespace strobe::simt {
 
+/** The elements may still be under way when the statement ends. */
 Stmt lower_load(const Context &context, const TileOp &op);
+
+/** Waits for what the threads themselves load. On a CPU, where nothing is under way,
+ * wide loads are only made here. */
+Stmt finish_loads(const Context &context, const std::vector<TileOp> &loads);
 
 }  // namespace strobe::simt
 

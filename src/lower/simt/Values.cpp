@@ -54,15 +54,42 @@ std::set<std::string> axes_read_in_runs(const TileProgram &program) {
     return axes;
 }
 
-ThreadMap map_threads(const TileProgram &program) {
+/** Some contraction that the matrix unit can do: 16-bit operands, float32 sums of rows. */
+bool uses_matrix_unit(const TileProgram &program) {
+    bool found = false;
+    for_each_op(program, [&](const TileOp &op) {
+        if (op.kind == TileOp::Kind::Contract && op.operand_type.bits() == 16) {
+            const TileValue &dst = program.value(op.dst);
+            found |= dst.type == Float(32) && dst.dims[0].axis == program.query.name;
+        }
+    });
+    return found;
+}
+
+/** Columns of the matrix unit: eight together, of which a lane has two; 16 are a step
+ * of the contracted axis. */
+AxisSlots deal_to_matrix(int size) {
+    const int padded = ceil_div(size, 16) * 16;
+    return {size, padded / 4, 2, padded};
+}
+
+ThreadMap map_threads(const TileProgram &program, bool matrix) {
     ThreadMap map;
-    map.threads = 256;
+    map.matrix = matrix;
+    if (map.matrix) {
+        const int warps = std::min(8, ceil_div(program.query_tile, 16));
+        map.threads = 32 * warps;
+        map.lanes = 4;
+        map.row_slots = 2 * ceil_div(program.query_tile, 16 * warps);
+    } else {
+        map.threads = 256;
+        map.row_slots = ceil_div(program.query_tile, map.threads / map.lanes);
+    }
     map.groups = map.threads / map.lanes;
-    map.row_slots = ceil_div(program.query_tile, map.groups);
     const std::set<std::string> runs = axes_read_in_runs(program);
     const auto add = [&](const std::string &axis, int size) {
         if (axis != program.query.name) {
-            map.axes[axis] = deal(size, map.lanes, runs.count(axis) > 0);
+            map.axes[axis] = map.matrix ? deal_to_matrix(size) : deal(size, map.lanes, runs.count(axis) > 0);
         }
     };
     add(program.stream.name, program.stream_tile);
@@ -151,17 +178,20 @@ public:
     }
 };
 
-}  // namespace
-
 Type storage_type(Type t) {
     return t.is_bool() ? UInt(8) : t.is_float() && t.bits() < 32 ? Float(32) : t;
 }
+
+}  // namespace
 
 Expr ThreadMap::lane() const {
     return thread() % lanes;
 }
 
 Expr ThreadMap::row(int slot) const {
+    if (matrix) {
+        return thread() / 32 * 16 + thread() % 32 / 4 + (slot / 2 * (threads / 2) + slot % 2 * 8);
+    }
     return thread() / lanes + slot * groups;
 }
 
@@ -199,7 +229,7 @@ Stored shared_array(const std::string &name, Type type, const std::vector<TileDi
                     const ThreadMap &map) {
     Stored s;
     s.name = name;
-    s.type = storage_type(type);
+    s.type = map.matrix && !type.is_bool() ? type : storage_type(type);  // the matrix unit reads 16-bit operands
     s.rounded_to = type;
     s.dims = dims;
     for (const TileDim &d : dims) {
@@ -208,16 +238,19 @@ Stored shared_array(const std::string &name, Type type, const std::vector<TileDi
     s.strides.resize(dims.size());
     for (size_t d = dims.size(); d-- > 0;) {
         s.strides[d] = (int)s.elements;
-        // Rows 4 or 20 banks apart: eight lanes that read 16 bytes of a row each meet no bank twice.
+        // Rows an odd multiple of 16 bytes apart: eight lanes that read as much of a row each meet no bank twice.
         const bool rows = d + 1 == dims.size() && dims.size() > 1;
-        s.elements *= rows ? s.sizes[d] + 4 : s.sizes[d];
+        s.elements *= rows ? s.sizes[d] + 16 / s.type.bytes() : s.sizes[d];
     }
     return s;
 }
 
-Values place_values(const TileProgram &program) {
+namespace {
+
+Values place_values(const TileProgram &program, bool matrix) {
     Values values;
-    values.map = map_threads(program);
+    values.stream = program.stream.name;
+    values.map = map_threads(program, matrix);
     const std::set<std::string> registers = ChooseRegisters(program).choose();
     for (const TileValue &v : program.values) {
         const std::string name = v.name + ".tile";
@@ -241,11 +274,36 @@ Values place_values(const TileProgram &program) {
     return values;
 }
 
-int64_t Values::register_words() const {
-    int64_t words = 0;
-    for (const auto &entry : stored) {
-        words += entry.second.registers ? entry.second.elements * std::max(1, entry.second.type.bytes() / 4) : 0;
+}  // namespace
+
+Values place_values(const TileProgram &program) {
+    if (uses_matrix_unit(program)) {
+        // A warp has whole rows there, which may be more than its registers hold.
+        Values values = place_values(program, true);
+        if (values.register_words() <= most_register_words) {
+            return values;
+        }
     }
+    return place_values(program, false);
+}
+
+int64_t Values::register_words() const {
+    // Of the values of one tile of the stream, hardly more than two live at a time.
+    int64_t words = 0;
+    std::vector<int64_t> of_tile = {0, 0};
+    for (const auto &entry : stored) {
+        const Stored &s = entry.second;
+        if (s.registers) {
+            const int64_t own = s.elements * std::max(1, s.type.bytes() / 4);
+            if (s.dimension(stream) >= 0) {
+                of_tile.push_back(own);
+            } else {
+                words += own;
+            }
+        }
+    }
+    std::sort(of_tile.rbegin(), of_tile.rend());
+    words += of_tile[0] + of_tile[1];
     return words;
 }
 

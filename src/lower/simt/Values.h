@@ -7,6 +7,10 @@
  * s, the row t / lanes + s * groups of the query tile; along another axis its lane
  * has every lanes-th run of `width` consecutive elements.
  *
+ * Where operands of contractions have 16 bits, the rows and columns are those of the
+ * matrix unit's results instead: four lanes a row, runs of two elements, a warp for 16
+ * rows, of which a lane has two that are eight apart.
+ *
  * A value over (query) or (query, axis) lives in registers, an element in the slot
  * of the thread that has its row and column, unless an operation needs it
  * otherwise; a value over (query) is in every lane of its row. All other values,
@@ -28,6 +32,7 @@ struct AxisSlots {
 };
 
 struct ThreadMap {
+    bool matrix = false;  // rows and columns of the matrix unit
     int threads = 0, lanes = 16, groups = 0;
     int row_slots = 0;
     std::map<std::string, AxisSlots> axes;  // all but the query axis
@@ -54,10 +59,8 @@ struct Stored {
     }
 };
 
-/** The type that elements of type \p t are stored as. */
-Type storage_type(Type t);
-
 struct Values {
+    std::string stream;  // the streamed axis
     ThreadMap map;
     std::map<std::string, Stored> stored;
 
@@ -65,6 +68,9 @@ struct Values {
     int64_t register_words() const;
     int64_t shared_bytes() const;
 };
+
+/** Words of a thread's registers that tile values may take beside addresses and operands. */
+constexpr int most_register_words = 160;
 
 Values place_values(const TileProgram &program);
 
