@@ -18,3 +18,15 @@ __all__ = [
     "attention",
     "flex_attention",
 ]
+
+
+def _register() -> None:
+    import torch._dynamo
+
+    from .backend import strobe_backend
+
+    if "strobe" not in torch._dynamo.list_backends(exclude_tags=()):
+        torch._dynamo.register_backend(name="strobe")(strobe_backend)
+
+
+_register()
