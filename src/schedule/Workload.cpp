@@ -180,7 +180,7 @@ class Builder {
             c.size = c.size && size ? std::optional<int64_t>(*c.size * *size) : std::nullopt;
         }
         c.operands = operands_in(r.body, r.over, 2, c.matrix);
-        c.matrix &= c.scores && r.op == ReduceOp::Sum && c.operands[0].by_query != c.operands[1].by_query;
+        c.matrix = c.matrix && c.scores && r.op == ReduceOp::Sum && c.operands[0].by_query != c.operands[1].by_query;
         work.contractions.push_back(c);
     }
 
