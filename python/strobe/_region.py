@@ -70,12 +70,14 @@ class Axis:
     """Rows and streams decide what belongs to the region; a feature's size is a constant of the kernel."""
 
     size: Any
-    kind: str  # "row", "stream", "feature", "batch"
+    kind: str  # "row", "stream", "feature", "batch"; "fixed" for a digit of one value
     name: str = ""
-    parts: Optional[list["Axis"]] = None  # when it was split
+    declared: Any = None  # its size in the text
+    key: tuple = ()  # the same at every attempt
+    value: int = 0  # of a fixed digit
 
-    def leaves(self) -> list["Axis"]:
-        return [self] if self.parts is None else [leaf for part in self.parts for leaf in part.leaves()]
+    def expr(self) -> Expr:
+        return ex.const(self.value, "int32") if self.kind == "fixed" else ex.axis(self.name)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Index:
     axes_of_value: frozenset = frozenset()
 
     def axes(self) -> frozenset:
-        return self.axes_of_value if self.value is not None else frozenset(self.digits)
+        return self.axes_of_value if self.value is not None else frozenset(a for a in self.digits if a.kind != "fixed")
 
 
 ZERO = Index()
@@ -167,8 +169,9 @@ class Reader:
                 return self._attempt()
             except Refine as refine:
                 self.splits[refine.axis.key] = refine.sizes
-            except TraceError as error:
-                raise NotRegion(str(error).split("\n")[0]) from None
+            except (NotRegion, TraceError) as error:
+                # Before any reduction along the keys was met, it is no attention.
+                raise NotRegion(str(error).split("\n")[0] if self.reductions else "") from None
             finally:
                 ex.forget_known()
         raise NotRegion("its views split axes without end")
@@ -177,16 +180,16 @@ class Reader:
 
     def _axis(self, size, kind: str, key: tuple) -> Index:
         """An axis, or those that it had to be split into."""
-        axis = Axis(size, kind)
-        axis.key = key
+        axis = Axis(size, kind, key=key)
         if key in self.splits:
             parts = [self._axis(s, kind, (*key, n)) for n, s in enumerate(self.splits[key])]
             return Index(tuple(d for p in parts for d in p.digits))
-        if kind == "feature" and not isinstance(size, int):
-            raise NotRegion(f"the feature size {size} is not a constant")
+        constant = kind == "feature" and isinstance(size, int)
+        if kind == "feature" and not constant:
+            self.problem = f"the feature size {size} is not a constant"
         axis.name = f"x{len(self.axes)}"
         self.axes.append(axis)
-        declared = size if kind == "feature" else self._size_name(size)
+        declared = size if constant else self._size_name(size)
         self.algorithm.axis(axis.name, declared)
         axis.declared = declared
         return Index((axis,))
@@ -203,7 +206,7 @@ class Reader:
             return index.value
         result = None
         for axis in index.digits:
-            e = ex.axis(axis.name)
+            e = axis.expr()
             if result is None:
                 result = e
             else:
@@ -247,8 +250,6 @@ class Reader:
                     return [part if not is_one(s) else ZERO for s in olds]
                 raise NotRegion("a view of elements at computed positions")
             digits.extend(part.digits)
-        if product([1]) is None:
-            return []
         result = []
         for n, size in enumerate(olds):
             taken: list[Axis] = []
@@ -259,7 +260,6 @@ class Reader:
                 if not digits:
                     raise NotRegion("a view of a broadcast dimension")
                 digit = digits.pop(0)
-                rest = size if not taken else None
                 if not taken and not same(digit.size, size) and not _smaller(digit.size, size):
                     # One axis covers several of the old dimensions.
                     sizes = [s for s in olds[n:] if not is_one(s)]
@@ -267,8 +267,9 @@ class Reader:
                         sizes.pop()
                     if not same(product(sizes), digit.size) or len(sizes) < 2:
                         raise NotRegion("a view that splits an axis unevenly")
+                    if digit.kind == "fixed":
+                        raise NotRegion("a view that splits a fixed position")
                     raise Refine(digit, sizes)
-                del rest
                 taken.append(digit)
                 if len(taken) > 8:
                     raise NotRegion("a view that splits an axis unevenly")
@@ -314,13 +315,18 @@ class Reader:
                 raise NotRegion("a slice with a step or a computed start")
             if start == 0:
                 return source, index
+            length, whole = shape_of(node)[d], old[d]
+            if isinstance(length, int) and isinstance(whole, int) and length and start % length == 0 and whole % length == 0:
+                if index[d].value is None:  # a chunk
+                    chunk = Axis(whole // length, "fixed", value=start // length)
+                    return source, index[:d] + [Index((chunk, *index[d].digits))] + index[d + 1:]
             moved = ex.make("add", self._expr(index[d]), ex.const(start, "int32"))
             return source, index[:d] + [Index((), moved, index[d].axes())] + index[d + 1:]
         if name == "select":
             d, at = node.args[1] % len(old), node.args[2]
             if not isinstance(at, int) or at < 0:
                 raise NotRegion("a selection at a computed position")
-            return source, index[:d] + [Index((), ex.const(at, "int32"))] + index[d:]
+            return source, index[:d] + [Index((Axis(old[d], "fixed", value=at),))] + index[d:]
         raise NotRegion(f"{name} is not read")
 
     # -- what belongs to the region -----------------------------------------------------------------------------------
@@ -367,7 +373,8 @@ class Reader:
         name, kinds = name_of(node), self._kinds(index)
         score_like = "row" in kinds and "stream" in kinds
         if name in CONTRACTIONS:
-            return score_like
+            # An operand that varies along both already is as large as what it makes: the product is passed in.
+            return score_like and not self._is_large(node, index)
         if name not in SUPPORTED or name == "getitem":
             return False
         if name in CREATIONS:
@@ -375,6 +382,17 @@ class Reader:
         if self._reaches_contraction(node) and "row" in kinds and (score_like or "feature" not in kinds):
             return True
         return self._grows(node)
+
+    def _is_large(self, node: Node, index: list[Index]) -> bool:
+        sides = (index[:-1], [*index[:-2], index[-1]])
+        for operand, side in zip(self._operands(node), sides):
+            kinds = set()
+            for size, part in zip(shape_of(operand)[:-2], side):
+                kinds |= set() if is_one(size) else {a.kind for a in part.axes()}
+            kinds |= {a.kind for a in side[-1].axes()}
+            if {"row", "stream"} <= kinds:
+                return True
+        return False
 
     # -- elements -----------------------------------------------------------------------------------------------------
 
@@ -397,8 +415,9 @@ class Reader:
                 view.append(size)
             else:
                 for axis in part.digits:
-                    sizes.append(axis.declared)
-                    indices.append(ex.axis(axis.name))
+                    fixed = axis.kind == "fixed"
+                    sizes.append((axis.size if isinstance(axis.size, int) else None) if fixed else axis.declared)
+                    indices.append(axis.expr())
                     view.append(axis.size)
         if len(view) > 8:
             raise NotRegion(f"{node.name} would be passed with {len(view)} dimensions; 8 are the most")
@@ -539,9 +558,11 @@ class Reader:
             if part.value is not None:
                 raise NotRegion("a reduction at computed positions")
             for axis in part.digits:
-                if axis not in axes:
+                if axis.kind != "fixed" and axis not in axes:
                     axes.append(axis)
-            pattern.append(tuple((axes.index(a), a.declared) for a in part.digits))
+            pattern.append(
+                tuple(("fixed", a.value) if a.kind == "fixed" else (axes.index(a), a.declared) for a in part.digits)
+            )
         key = (node, label, tuple(pattern))
         if key not in self.functions:
             value, over = make()
@@ -568,7 +589,7 @@ class Reader:
         def make():
             inner = self._axis(length, "feature", (node, "inner", len(self.functions)))
             if len(inner.digits) != 1:
-                raise NotRegion("scores contracted over several dimensions")
+                raise NotRegion("" if name_of(node) == "mm" else "scores contracted over several dimensions")
             return self._product(node, index, inner), ex.axis(inner.digits[0].name)
 
         self.scores += 1
@@ -585,11 +606,14 @@ class Reader:
 
     def _reduce(self, source: Node, dim: int, index: list[Index], label: str, op: str, of=None) -> Expr:
         """Reduces the source along dim; `index` has no place for it."""
-        self.reductions += 1
+        self.reductions += self.stream_size is None or same(shape_of(source)[dim], self.stream_size)
         dim %= len(shape_of(source))
 
         def make():
-            inner = self._axis(shape_of(source)[dim], "stream", (source, dim, label, len(self.functions)))
+            # The keys once more, or a sum inside a score.
+            size = shape_of(source)[dim]
+            kind = "stream" if self.stream_size is None or same(size, self.stream_size) else "feature"
+            inner = self._axis(size, kind, (source, dim, label, len(self.functions)))
             if len(inner.digits) != 1:
                 raise NotRegion("a reduction over several axes")
             e = self.element(source, [*index[:dim], inner, *index[dim:]])
@@ -642,6 +666,8 @@ class Reader:
         self.growing: dict = {}
         self.inner: set = set()
         self.scores = self.reductions = 0
+        self.problem = ""
+        self.stream_size = None
         self.trace = _NoTrace()
 
     def _finish(self, index: list[Index], value: Expr) -> Region:
@@ -685,13 +711,18 @@ class Reader:
         shape = shape_of(self.end)
         kinds = ["batch"] * (len(shape) - 2) + (["row", "feature"] if weights_first else ["feature", "row"])
         index = [self._axis(s, k, (self.end, n)) for n, (s, k) in enumerate(zip(shape, kinds))]
-        stream = self._axis(shape_of(self._operands(self.end)[0])[-1], "stream", (self.end, "stream"))
+        self.stream_size = shape_of(self._operands(self.end)[0])[-1]
+        stream = self._axis(self.stream_size, "stream", (self.end, "stream"))
         if len(stream.digits) != 1:
             raise NotRegion("keys along several axes")
         value = self._product(self.end, index, stream)
         # Without a reduction along the keys it is a chain of products, such as projections or a perceptron.
-        if self.scores == 0 or self.reductions == 0:
+        # Products of plain matrices may also be projections with a norm between them, which has no exponential.
+        plain = name_of(self.end) == "mm" and not any(name_of(n) in {"exp", "exp2"} | SOFTMAX for n in self.inner)
+        if self.scores == 0 or self.reductions == 0 or plain:
             raise NotRegion("")
+        if self.problem:
+            raise NotRegion(self.problem)
         rows = [a for part in index for a in part.digits if a.kind != "feature"]
         features = [a for part in index for a in part.digits if a.kind == "feature"]
         weighted = self.algorithm.func(

@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from dataclasses import dataclass
+from typing import Optional
 
 import torch
 from torch.fx import GraphModule, Node
@@ -63,29 +64,31 @@ def _target(node: Node) -> str:
     return {"cpu": "host", "cuda": "sm_90a"}.get(device, device)
 
 
-def _outside_users(region: Region) -> list[Node]:
-    """Users of the region's inner values that would have them computed again: of those as large as the scores."""
-    largest = [n for n in region.inner if n.meta.get("val") is not None]
-    outside = []
-    for node in largest:
-        if name_of(node) in ("bmm", "mm", "_softmax", "div", "exp"):
-            outside += [u for u in node.users if u not in region.inner and u is not region.node and not _only_leads_to(u, region)]
-    return outside
+_LARGE = {"bmm", "_softmax", "_safe_softmax", "div", "exp"}
 
 
-def _only_leads_to(user: Node, region: Region, depth: int = 0) -> bool:
-    """A view or conversion on the way to the region's end."""
-    if user is region.node or user in region.inner:
-        return True
-    return depth < 8 and bool(user.users) and all(_only_leads_to(u, region, depth + 1) for u in user.users)
+def _materialized_for(region: Region, fused: list[Region]) -> Optional[Node]:
+    """A user, outside of all fused regions, of values as large as the scores: they would be computed for it anyway."""
+    inner = set().union(*(r.inner for r in fused))
+    ends = {r.node for r in fused}
+
+    def leads_inside(user: Node, depth: int = 0) -> bool:
+        if user in ends or user in inner:
+            return True
+        return depth < 8 and bool(user.users) and all(leads_inside(u, depth + 1) for u in user.users)
+
+    for node in region.inner:
+        if name_of(node) in _LARGE:
+            for user in node.users:
+                if not leads_inside(user):
+                    return user
+    return None
 
 
 def _replace(graph: torch.fx.Graph, region: Region) -> None:
     end = region.node
     value = end.meta["val"]
     result = value if isinstance(value, torch.Tensor) else value[0]
-    fake_mode = result.fake_mode if hasattr(result, "fake_mode") else None
-    del fake_mode
     with graph.inserting_before(end):
         tensors = []
         for leaf in region.leaves:
@@ -143,9 +146,8 @@ def _node_of_size(graph: torch.fx.Graph, size, region: Region):
     return -1
 
 
-def fuse(gm: GraphModule) -> int:
-    """Replaces what can be fused in an ATen graph with operators; gives how many. Notes every finding."""
-    count = 0
+def _candidates(gm: GraphModule) -> list[Region]:
+    regions = []
     for node in [n for n in gm.graph.nodes if is_end(n)]:
         try:
             if not isinstance(node.meta["val"], torch.Tensor) and any(
@@ -153,16 +155,35 @@ def fuse(gm: GraphModule) -> int:
             ):
                 raise NotRegion("its log-sum-exp is used, for a backward pass")
             region = Reader(node).read()
-            if _outside_users(region):
-                raise NotRegion(f"its weights are also used by {_outside_users(region)[0].name}")
             ask("strobe_python_check", region.text, _target(node))
-            _replace(gm.graph, region)
+            regions.append(region)
         except (NotRegion, StrobeError) as error:
             if str(error):
                 _note(Finding(node.name, False, str(error).strip(), _where(node)))
+    return regions
+
+
+def fuse(gm: GraphModule) -> int:
+    """Replaces what can be fused in an ATen graph with operators; gives how many. Notes every finding."""
+    regions = _candidates(gm)
+    while True:
+        left = [(r, user) for r in regions if (user := _materialized_for(r, regions)) is not None]
+        if not left:
+            break
+        for region, user in left:
+            why = f"its weights are also used by {user.name}, which is not fused"
+            _note(Finding(region.node.name, False, why, _where(region.node)))
+        regions = [r for r in regions if all(r is not l for l, _ in left)]
+    count = 0
+    for region in regions:
+        try:
+            _replace(gm.graph, region)
+        except (NotRegion, StrobeError) as error:
+            _note(Finding(region.node.name, False, str(error), _where(region.node)))
             continue
         count += 1
-        _note(Finding(node.name, True, f"{len(region.leaves)} tensors, {len(region.inner)} nodes", _where(node), region.text))
+        what = f"{len(region.leaves)} tensors, {len(region.inner)} nodes"
+        _note(Finding(region.node.name, True, what, _where(region.node), region.text))
     if count:
         gm.graph.eliminate_dead_code()
         gm.recompile()
