@@ -111,6 +111,8 @@ def name_of(node: Node) -> str:
     return schema.name.split("::")[-1] if schema is not None else getattr(node.target, "__name__", str(node.target))
 
 
+FILL = -1e29
+
 VIEWS = {"view", "_unsafe_view", "reshape", "expand", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select",
          "clone", "alias", "contiguous", "detach", "lift_fresh_copy", "_to_copy", "convert_element_type"}
 CREATIONS = {"full", "arange", "iota", "ones", "zeros", "scalar_tensor", "full_like", "ones_like", "zeros_like", "new_zeros",
@@ -447,6 +449,9 @@ class Reader:
         if isinstance(value, int):
             return ex.const(value, "int32" if abs(value) < 2**31 else "int64")
         if isinstance(value, float):
+            # The running maximum of a kernel starts at -1e30. Finite fills below it, such as the least float32, swallow
+            # any score that they are added to, and so does -1e29: a row of nothing else stays an average.
+            value = FILL if -math.inf < value < FILL else value
             return ex.const(value, "float32")
         return self._symbol(value)
 
