@@ -103,7 +103,8 @@ CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &tar
     } else if (!asks_for_general(schedule)) {
         c.general_because = "kernels with roles for warps exist for " + std::string(specialised_architecture) + " alone";
     }
-    if (!done) {
+    c.general = !done;
+    if (c.general) {
         c.stages = compile_general(outputs, machine, schedule);
         c.package = lower_simt(candidate_of(c.stages, name), machine.name, machine.shared_bytes_per_block);
         if (!c.general_because.empty()) {

@@ -54,6 +54,14 @@ TEST(Commands, list_names_algorithms_inputs_and_scalars) {
     expect_in("window=256", list);
 }
 
+TEST(Commands, explain_says_which_kernel) {
+    const Outcome explain = strobe_program("explain causal dtype=fp32 --target cuda-sm_90a");
+    EXPECT_EQ(explain.code, 0) << explain.text;
+    expect_in("general, which is slower", explain);
+    expect_in("type float32", explain);
+    expect_in("kernel(general)", explain);
+}
+
 TEST(Commands, explain_gives_reasons) {
     const Outcome explain = strobe_program("explain causal dtype=fp32");
     EXPECT_EQ(explain.code, 0) << explain.text;

@@ -1,5 +1,6 @@
 #include "driver/Explain.h"
 #include "Commands.h"
+#include "driver/CompileCuda.h"
 #include "algorithm/ReadAlgorithm.h"
 #include "derivation/DeriveOnline.h"
 #include "schedule/ResolveNames.h"
@@ -30,6 +31,17 @@ Shape shape_of(const Problem &problem, const ReductionGraph &graph, const Roles 
     return shape;
 }
 
+/** The general form has no cost model: what it is, and why it is taken. */
+std::string explain_general(const CudaCompilation &c) {
+    std::ostringstream text;
+    text << "kernel:              general";
+    if (!c.general_because.empty()) {
+        text << ", which is slower than the warp-specialised one: " << c.general_because;
+    }
+    text << "\n" << c.stages.explanation() << c.statistics();
+    return text.str();
+}
+
 }  // namespace
 
 int explain_command(Request request) {
@@ -37,6 +49,13 @@ int explain_command(Request request) {
     const Halide::Target target = parse_target(request.target);
     const Capability capability = capability_of(target);
     const Instance instance = build_algorithm(request.algorithms.at(0), params, target);
+    if (capability.is_gpu()) {
+        const CudaCompilation c = compile_cuda(instance.outputs, target, requested_schedule(request), instance.name);
+        if (c.general) {
+            std::cout << explain_general(c);
+            return 0;
+        }
+    }
     const ReductionGraph graph = read_algorithm(instance.outputs);
     const Plan plan = derive_online(graph);
     const ScheduleChoice choice = autoschedule(graph, plan, capability, shape_of(request.problem, graph, plan.roles),

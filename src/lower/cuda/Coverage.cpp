@@ -161,7 +161,7 @@ public:
             }
         }
         for (const Summary &s : pass.mask.summaries) {
-            if (s.load.type().bits() != 32) {
+            if (s.load.type().bits() > 32) {
                 return text("a mask that reads ", s.load, " of type ", s.load.type());
             }
         }
