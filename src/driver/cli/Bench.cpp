@@ -62,7 +62,7 @@ int bench_command(BenchRequest request) {
     for (const std::string &name : requested_algorithms(request)) {
         Instance instance = prepare(name, params, request);
         progress.step(name + ": unscheduled");
-        const Result plain = run_unscheduled(request, prepare(name, params, request), false);
+        const Result plain = run_unscheduled(request, prepare(name, params, request));
         progress.step(name + ": scheduled by Strobe");
         const Result ours = run_scheduled(request, instance, request.seconds);
         progress.clear();

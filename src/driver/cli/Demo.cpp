@@ -108,7 +108,7 @@ Row demonstrate(const std::string &name, const Request &request, const std::map<
     };
     Row row;
     progress.step(name + ": unscheduled");
-    row.plain = run_unscheduled(request, instance(), false);
+    row.plain = run_unscheduled(request, instance());
     progress.step(name + ": deriving, compiling and running");
     row.ours = run_scheduled(request, instance(), 0.3);
     for (size_t n = 0; n < row.ours.outputs.size(); n++) {
@@ -130,7 +130,7 @@ bool demonstrate_on_gpu(const std::string &name, Request request, std::map<std::
         return built;
     };
     progress.step(name + ": references in bf16 and float64");
-    const Result plain = run_unscheduled(request, instance(), true), exact = run_float64(request, instance());
+    const Result plain = run_unscheduled(request, instance()), exact = run_float64(request, instance());
     progress.step(name + ": on the GPU");
     request.target = gpu_target;
     const Result ours = run_scheduled(request, instance(), 0.1);

@@ -74,10 +74,9 @@ Result run_scheduled(const Request &request, Instance instance, double seconds) 
     return result;
 }
 
-Result run_unscheduled(const Request &request, Instance instance, bool strict) {
+Result run_unscheduled(const Request &request, Instance instance) {
     compute_reductions_at_root(instance.outputs);
-    return run(instance.pipeline, make_outputs(instance, instance.outputs, request.problem),
-               strict ? reference_target() : get_host_target(), 0);
+    return run(instance.pipeline, make_outputs(instance, instance.outputs, request.problem), reference_target(), 0);
 }
 
 Result run_float64(const Request &request, Instance instance) {

@@ -26,8 +26,9 @@ std::string missing_gpu();
  * The outputs end in host memory. Throws RuntimeFailure if the target needs a GPU and there is none. */
 Result run_scheduled(const Request &request, Instance instance, double seconds);
 
-/** Halide's plainest schedule; once. */
-Result run_unscheduled(const Request &request, Instance instance, bool strict);
+/** Halide's plainest schedule, once. In strict float: these algorithms rely on infinities, which LLVM may
+ * otherwise assume away (on AVX-512 it does, and the results are wrong). */
+Result run_unscheduled(const Request &request, Instance instance);
 
 /** As run_unscheduled, every intermediate in float64. */
 Result run_float64(const Request &request, Instance instance);

@@ -64,7 +64,7 @@ int check_command(Request request) {
         progress.step(name + ": scheduled by Strobe");
         const Result ours = run_scheduled(request, instance(), 0);
         progress.step(name + ": unscheduled");
-        const Result reference = run_unscheduled(request, instance(), true);
+        const Result reference = run_unscheduled(request, instance());
         progress.step(name + ": in float64");
         const Result exact = run_float64(request, instance());
         progress.clear();
