@@ -2,6 +2,19 @@
 # them the Halide wheel, which is also the C++ SDK. A second configure finds it
 # complete and installs nothing. Set STROBE_VENV to use an existing environment.
 
+# A wheel is built with the Python that pip runs, which has what pyproject.toml asks for.
+if(STROBE_WHEEL)
+  find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
+  set(STROBE_PYTHON "${Python3_EXECUTABLE}")
+  set(STROBE_TORCH ON)
+  set(STROBE_PTXAS "" CACHE FILEPATH "ptxas is looked for when the package runs")
+  execute_process(
+    COMMAND "${STROBE_PYTHON}" -c
+            "import importlib.util as u; print(u.find_spec('halide').submodule_search_locations[0])"
+    OUTPUT_VARIABLE STROBE_HALIDE_ROOT OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  return()
+endif()
+
 set(STROBE_VENV "${CMAKE_BINARY_DIR}/venv" CACHE PATH "Virtual environment with requirements.txt installed")
 
 find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)

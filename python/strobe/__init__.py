@@ -4,6 +4,8 @@
     out = strobe.flex_attention(query, key, value, block_mask=lambda b, h, q, kv: q >= kv)
 """
 
+from . import backend
+from ._explain import explain
 from ._library import attention
 from .errors import ArgumentError, CompileError, GradientError, StrobeError, TraceError
 from .flex import AuxOutput, flex_attention
@@ -16,6 +18,8 @@ __all__ = [
     "StrobeError",
     "TraceError",
     "attention",
+    "backend",
+    "explain",
     "flex_attention",
 ]
 
