@@ -42,7 +42,7 @@ print(f"documents: largest difference to scaled_dot_product_attention {float((ou
 # Other documents, another length: nothing is compiled again, and no block mask is built.
 start = time.perf_counter()
 documents = (torch.arange(700, device=device) // 90).int()
-strobe.flex_attention(*inputs(700), block_mask=causal_in_documents)
+strobe.flex_attention(*inputs(700), block_mask=causal_in_documents, return_lse=True)
 print(f"other documents and another length: {1e3 * (time.perf_counter() - start):.1f} ms")
 
 # 2. What was derived, and why.
