@@ -163,12 +163,15 @@ int run_commands(int argc, char **argv) {
 
     BenchRequest bench_request;
     CLI::App *bench = app.add_subcommand("bench", "Time against the unscheduled algorithm");
-    bench->footer("Example: strobe bench dtype=fp32 -S 1024 --json results.json");
+    bench->footer("Examples: strobe bench dtype=fp32 -S 1024 --json results.json\n"
+                  "          strobe bench causal dtype=bf16 -S 16384 -H 16 --target cuda-sm_90a --alone");
     add_algorithms(bench, bench_request);
     add_target(bench, bench_request);
     add_problem(bench, bench_request.problem);
     bench->add_option("--seconds", bench_request.seconds, "To measure each for")->capture_default_str();
     bench->add_option("--json", bench_request.json, "Write the results to this file");
+    bench->add_flag("--alone", bench_request.alone,
+                    "Without the unscheduled algorithm, which takes minutes at lengths that suit a GPU");
     bench->callback([&] {
         separate(bench_request);
         code = bench_command(bench_request);

@@ -61,15 +61,22 @@ int bench_command(BenchRequest request) {
     std::printf("%-16s %12s %12s %10s %12s\n", "", "unscheduled", "Strobe", "speed-up", "GFLOP/s");
     for (const std::string &name : requested_algorithms(request)) {
         Instance instance = prepare(name, params, request);
-        progress.step(name + ": unscheduled");
-        const Result plain = run_unscheduled(request, prepare(name, params, request));
+        double plain = 0;
+        if (!request.alone) {
+            progress.step(name + ": unscheduled");
+            plain = run_unscheduled(request, prepare(name, params, request)).seconds;
+            rows.push_back(row_of(name, "halide", "unscheduled", request, instance, plain));
+        }
         progress.step(name + ": scheduled by Strobe");
         const Result ours = run_scheduled(request, instance, request.seconds);
         progress.clear();
-        std::printf("%-16s %12s %12s %9.1fx %12.1f\n", name.c_str(), duration(plain.seconds).c_str(),
-                    duration(ours.seconds).c_str(), plain.seconds / ours.seconds,
+        char speed_up[32] = "";
+        if (!request.alone) {
+            std::snprintf(speed_up, sizeof speed_up, "%.1fx", plain / ours.seconds);
+        }
+        std::printf("%-16s %12s %12s %10s %12.1f\n", name.c_str(), request.alone ? "" : duration(plain).c_str(),
+                    duration(ours.seconds).c_str(), speed_up,
                     dense_flops(instance, request.problem) / ours.seconds / 1e9);
-        rows.push_back(row_of(name, "halide", "unscheduled", request, instance, plain.seconds));
         rows.push_back(row_of(name, "strobe", request.schedule.empty() ? "automatic" : request.schedule, request,
                               instance, ours.seconds));
     }

@@ -50,6 +50,7 @@ int check_command(Request request);
 struct BenchRequest : Request {
     double seconds = 0.5;  // of measuring, for each
     std::string json;      // file for the results
+    bool alone = false;    // without the unscheduled algorithm
 };
 int bench_command(BenchRequest request);
 
