@@ -19,14 +19,23 @@ _MODULES = (torch, math, operator, torch.nn.functional)
 _UNKNOWN = object()
 
 
-@functools.lru_cache(maxsize=4096)
+_known_names: dict[int, tuple[str, ...]] = {}
+
+
 def _names(code: types.CodeType) -> tuple[str, ...]:
     """Global names that the code, or code inside it, may read."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names.update(_names(constant))
-    return tuple(sorted(names))
+    found = _known_names.get(id(code))
+    if found is None:
+        names = set(code.co_names)
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                names.update(_names(constant))
+        _codes[id(code)] = code
+        found = _known_names[id(code)] = tuple(sorted(names))
+    return found
+
+
+_codes: dict[int, types.CodeType] = {}
 
 
 class _Unknown(Exception):
@@ -56,16 +65,20 @@ def _walk(value: Any, tensors: list[torch.Tensor], seen: set[int]) -> Any:
 
 
 def _function(f: types.FunctionType, tensors: list[torch.Tensor], seen: set[int]) -> Any:
+    code = f.__code__
     if id(f) in seen:
-        return ("again", f.__code__)
+        return ("again", id(code))
     seen.add(id(f))
-    key: list = [f.__code__]
-    for value in (f.__defaults__, tuple(sorted((f.__kwdefaults__ or {}).items()))):
-        key.append(_walk(value or (), tensors, seen))
+    # Hashing a code object reads all of it; its address will do while it lives, and so it is kept.
+    _codes[id(code)] = code
+    key: list = [id(code)]
+    if f.__defaults__ or f.__kwdefaults__:
+        key.append(_walk(f.__defaults__ or (), tensors, seen))
+        key.append(_walk(tuple(sorted((f.__kwdefaults__ or {}).items())), tensors, seen))
     for cell in f.__closure__ or ():
         key.append(_walk(cell.cell_contents, tensors, seen))
     scope = f.__globals__
-    for name in _names(f.__code__):
+    for name in _names(code):
         if name in scope:
             key.append((name, _walk(scope[name], tensors, seen)))
     return tuple(key)

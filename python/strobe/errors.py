@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 
 class StrobeError(Exception):
     """Any error of Strobe's."""
@@ -25,15 +23,7 @@ class GradientError(StrobeError, NotImplementedError):
     """A gradient was asked for; there is no backward pass yet."""
 
 
-@contextlib.contextmanager
-def operator_errors():
-    """Turns what an operator throws through LibTorch into our classes."""
-    try:
-        yield
-    except StrobeError:
-        raise
-    except RuntimeError as error:
-        text = str(error)
-        if text.startswith("In ") or text.startswith("algorithm text"):
-            raise ArgumentError(text) from None
-        raise
+def operator_error(error: RuntimeError) -> Exception:
+    """What an operator threw through LibTorch, as one of our classes if it is about the arguments."""
+    text = str(error)
+    return ArgumentError(text) if text.startswith(("In ", "algorithm text")) else error

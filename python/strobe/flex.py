@@ -13,7 +13,7 @@ from ._algorithm import Algorithm, softmax_attention
 from ._closure import signature
 from ._library import DTYPES, attention, below_autograd
 from ._trace import Trace, trace_function
-from .errors import ArgumentError, GradientError, operator_errors
+from .errors import ArgumentError, GradientError, operator_error
 
 ScoreMod = Callable[..., torch.Tensor]
 MaskMod = Callable[..., torch.Tensor]
@@ -112,9 +112,13 @@ def flex_attention(
             positions = tuple(next(n for n, t in enumerate(held) if t is c) for c in captured)
             _recipes[cache_key] = Recipe(text, positions)
         _check_gradients(query, key, value, captured)
-    captured = [t.reshape(1) if t.dim() == 0 else t for t in captured]
-    with operator_errors(), below_autograd():
-        outputs = attention(text, [query, key, value, *captured], [scale])
+    if captured:
+        captured = [t.reshape(1) if t.dim() == 0 else t for t in captured]
+    try:
+        with below_autograd():
+            outputs = attention(text, [query, key, value, *captured], [scale])
+    except RuntimeError as error:
+        raise operator_error(error) from None
     if return_aux is not None:
         rest = list(outputs[1:])
         return outputs[0], AuxOutput(lse=rest.pop(0) if lse else None, max_scores=rest.pop(0) if max_scores else None)
