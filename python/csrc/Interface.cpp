@@ -87,14 +87,14 @@ __attribute__((visibility("default"))) int strobe_python_check(const char *algor
     });
 }
 
-/** Compiles; for the host, ahead of the first call. */
+/** Compiles ahead of the first call. */
 __attribute__((visibility("default"))) int strobe_python_compile(const char *algorithm, const char *target, char *text,
                                                                  size_t room, size_t *needed) {
     return guarded(text, room, needed, [&] {
         if (std::string(target) == "host") {
             cpu_program(algorithm);
         } else {
-            CudaProgram(algorithm, target, nullptr);
+            cuda_program_for(algorithm, target);
         }
         return std::string();
     });

@@ -8,6 +8,7 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <atomic>
 #include <dlfcn.h>
 
 namespace {
@@ -123,6 +124,15 @@ HostTensor host_tensor(const Tensor &t) {
     return {t.data_ptr(), reversed(t.sizes()), reversed(t.strides())};
 }
 
+/** Halide's threads are as many as torch's. */
+void follow_thread_count() {
+    static std::atomic<uint32_t> known{0};
+    uint32_t count = 0;
+    if (torch_get_num_threads(&count) == 0 && count > 0 && known.exchange(count) != count) {
+        Halide::Internal::JITSharedRuntime::set_num_threads(int(count));
+    }
+}
+
 std::vector<Tensor> attention_cpu(std::string algorithm, std::vector<Tensor> tensors, std::vector<double> scalars) {
     const std::shared_ptr<const CpuProgram> program = cpu_program(algorithm);
     bool empty = false;
@@ -135,6 +145,7 @@ std::vector<Tensor> attention_cpu(std::string algorithm, std::vector<Tensor> ten
         for (const Tensor &t : outputs) {
             out.push_back(host_tensor(t));
         }
+        follow_thread_count();
         program->run(in, scalars, out);
     }
     return outputs;

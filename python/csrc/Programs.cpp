@@ -107,11 +107,14 @@ std::shared_ptr<const CpuProgram> cpu_program(const std::string &text) {
     return programs<CpuProgram>().get(text, [&] { return std::make_shared<CpuProgram>(text); });
 }
 
-std::shared_ptr<CudaProgram> cuda_program(const std::string &text, int device) {
-    const std::string architecture = architecture_of(device);
+std::shared_ptr<CudaProgram> cuda_program_for(const std::string &text, const std::string &architecture) {
     return programs<CudaProgram>().get(architecture + "\n" + text, [&] {
         return std::make_shared<CudaProgram>(text, architecture, disk_cache());
     });
+}
+
+std::shared_ptr<CudaProgram> cuda_program(const std::string &text, int device) {
+    return cuda_program_for(text, architecture_of(device));
 }
 
 }  // namespace strobe

@@ -16,6 +16,9 @@ std::shared_ptr<const CpuProgram> cpu_program(const std::string &text);
 /** The same for the device's architecture, with the cache on disk. */
 std::shared_ptr<CudaProgram> cuda_program(const std::string &text, int device);
 
+/** The same by architecture, such as sm_90a: nothing is run, and no GPU is needed. */
+std::shared_ptr<CudaProgram> cuda_program_for(const std::string &text, const std::string &architecture);
+
 /** Threads that torch starts may have no CUDA context yet. */
 void make_context_current(int device);
 

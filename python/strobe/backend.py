@@ -155,7 +155,9 @@ def _candidates(gm: GraphModule) -> list[Region]:
             ):
                 raise NotRegion("its log-sum-exp is used, for a backward pass")
             region = Reader(node).read()
-            ask("strobe_python_check", region.text, _target(node))
+            target = _target(node)
+            # GPU kernels are refused by the last stage, too; compiled now, they are there for the first call.
+            ask("strobe_python_check" if target == "host" else "strobe_python_compile", region.text, target)
             regions.append(region)
         except (NotRegion, StrobeError) as error:
             if str(error):

@@ -243,7 +243,7 @@ void TextReader::read_function(const Json &json, TextScope &scope) {
             scope.lets[let] = read_text_expr(lets.at(n).at(1), scope);
         }
     }
-    const Expr value = read_text_expr(json.at("value"), scope);
+    const Expr value = read_text_expr(json.at("value"), scope).value;
     Func f(name);
     if (json.has("reduce")) {
         reduce(f, vars, json.at("reduce"), value);

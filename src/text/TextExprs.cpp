@@ -2,6 +2,7 @@
 
 #include "support/NearestName.h"
 
+#include <algorithm>
 #include <functional>
 
 namespace strobe {
@@ -112,7 +113,7 @@ const std::map<std::string, Operation> &operations() {
 
 class ExprReader {
     TextScope &scope;
-    size_t depth = 0;
+    size_t depth = 0, height = 0;
 
     Expr constant(const Json &json);
     Expr load(const Json &json);
@@ -131,6 +132,10 @@ public:
         : scope(s) {
     }
     Expr read(const Json &json);
+    TextScope::Let read_whole(const Json &json) {
+        Expr value = read(json);
+        return {value, height};
+    }
     Expr read_index(const Json &json);
 };
 
@@ -158,7 +163,11 @@ Expr ExprReader::reference(const Json &json) {
         }
         json.refuse(name + " is neither an axis nor a let of this function" + suggestion_for(name, known));
     }
-    return let->second;
+    height = std::max(height, depth + let->second.height);
+    if (height > max_text_height) {
+        json.refuse("nested more than " + std::to_string(max_text_height) + " deep, lets included");
+    }
+    return let->second.value;
 }
 
 Expr ExprReader::constant(const Json &json) {
@@ -340,6 +349,7 @@ Expr ExprReader::read(const Json &json) {
     if (++depth > max_text_depth) {
         json.refuse("nested more than " + std::to_string(max_text_depth) + " deep; use lets");
     }
+    height = std::max(height, depth);
     Expr result;
     if (name == "const") {
         result = constant(json);
@@ -387,8 +397,8 @@ Type text_type(const Json &json) {
     return it->second;
 }
 
-Expr read_text_expr(const Json &json, TextScope &scope) {
-    return ExprReader(scope).read(json);
+TextScope::Let read_text_expr(const Json &json, TextScope &scope) {
+    return ExprReader(scope).read_whole(json);
 }
 
 }  // namespace strobe

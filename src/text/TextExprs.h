@@ -25,7 +25,11 @@ struct TextScope {
     const std::map<std::string, Halide::Expr> &named_sizes;
     std::map<std::string, Function> functions;
     std::map<std::string, Axis> axes;          // of the function being read
-    std::map<std::string, Halide::Expr> lets;  // of the function being read
+    struct Let {
+        Halide::Expr value;
+        size_t height = 0;  // of its nesting, lets that it uses included
+    };
+    std::map<std::string, Let> lets;  // of the function being read
     std::vector<TextRequirement> requirements;
     size_t nodes = 0;  // read so far
 };
@@ -35,7 +39,10 @@ Halide::Type text_type(const Json &json);
 
 /** Throws UserError for what is not an expression over the scope. Adds to the scope's
  * requirements what makes its loads stay inside their tensors. */
-Halide::Expr read_text_expr(const Json &json, TextScope &scope);
+TextScope::Let read_text_expr(const Json &json, TextScope &scope);
+
+/** What the compiler's recursion can bear, lets included. */
+constexpr size_t max_text_height = 1000;
 
 }  // namespace strobe
 

@@ -111,3 +111,16 @@ TEST(AlgorithmText, RefusalsSayWhere) {
     expect_refusal(attention_text(R"(["load", "q", "s", "i", "h", "b"])"), {"an index is a whole number"});
     expect_refusal(attention_text(R"(["and", "s", "s"])"), {"takes bools"});
 }
+
+TEST(AlgorithmText, ChainsOfLetsAreBounded) {
+    std::string lets = R"(["s", ["mul", ["call", "scores", "j", "i", "h", "b"], ["scalar", "scale"]]])";
+    std::string last = "s";
+    for (int n = 0; n < 1200; n++) {
+        const std::string name = "x" + std::to_string(n);
+        lets += R"(, [")" + name + R"(", ["add", ")" + last + R"(", "s"]])";
+        last = name;
+    }
+    const std::string good = attention_text("\"" + last + "\"");
+    const std::string only = R"("let": [["s", ["mul", ["call", "scores", "j", "i", "h", "b"], ["scalar", "scale"]]]])";
+    expect_refusal(with(good, only, "\"let\": [" + lets + "]"), {"nested more than 1000 deep, lets included"});
+}
