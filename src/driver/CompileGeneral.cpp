@@ -86,6 +86,7 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
     }
     const Choices choices = check_schedule(given, c.graph, c.plan, machine);
     bool found = false;
+    int largest = 0;  // of those that fit
     SimtFootprint least;
     for (const Tiles &tiles : candidates(choices, schedule)) {
         Choices tried = choices;
@@ -96,15 +97,18 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
         least = f;
         const bool fits =
             f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= f.most_register_words;
-        // Two blocks on a multiprocessor hide each other's waits.
+        // Two blocks on a multiprocessor hide each other's waits, which is worth tiles of half the size.
         const int64_t share = machine.registers / (2 * f.threads) - other_registers;
         const bool two = 2 * (f.shared_bytes + 1024) <= machine.shared_bytes && f.register_words <= share;
-        if (fits && (two || !found)) {
+        const int area = tiles.query * tiles.stream;
+        const bool worth = fits && two && 2 * area >= largest;
+        if (fits && (worth || !found)) {
+            largest = std::max(largest, area);
             c.choices = tried;
             c.program = std::move(program);
             found = true;
         }
-        if (two) {
+        if (worth) {
             break;
         }
     }

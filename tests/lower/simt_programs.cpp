@@ -67,6 +67,12 @@ TEST(SimtPrograms, wide_features) {
     check_ragged(full, Float(32), 80, 160, 16, 16);
 }
 
+/** On the matrix unit two warps, or four, share their rows. */
+TEST(SimtPrograms, warps_that_share_rows) {
+    check_ragged(causal, BFloat(16), 16, 336, 32, 16);
+    check_ragged(full, BFloat(16), 24, 520, 16, 24);
+}
+
 TEST(SimtPrograms, bias_tensor) {
     check_ragged([](Inputs &in) { return in.attend(in.score() + in.bias(in.j, in.i)); }, Float(32), 16, 16, 16, 32);
 }

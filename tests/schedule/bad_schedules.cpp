@@ -147,6 +147,11 @@ std::vector<BadSchedule> bad_schedules() {
         {"WeightsFromShared", "out: mma(wgmma, bf16, a=shared)", {"its first operand is computed", "a=registers"}},
         {"TmaOnAmpere", "k, v: stage(2, tma)", {"sm_80 has no tensor-map copies (tma)"}, "sm_80"},
         {"WgmmaOnAmpere", "scores: mma(wgmma)", {"sm_80 has no matrix instruction wgmma (did you mean mma?)"}, "sm_80"},
+        {"RolesOnAmpere", "kernel(warp_specialized)", {"sm_80 has no tensor-map copies (tma)", "kernel(general)"}, "sm_80"},
+        {"UnknownKernel", "kernel(generl)", {"generl is not one of its values (did you mean general?)"}},
+        {"WarpsOfGeneralKernel",
+         "kernel(general)\nwarps(consumers=2)",
+         {"can't warps(consumers=2)", "the general kernel has no warps with roles of their own"}},
         {"CopyOnHopper", "k, v: stage(2, copy)", {"the matrix unit reads its operands as tma lays them out"}},
         // What the plan does not allow.
         {"OnlineBarrier",

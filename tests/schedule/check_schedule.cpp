@@ -69,6 +69,16 @@ TEST(CheckSchedule, NothingGiven) {
     EXPECT_FALSE(check("", options).query_descending) << "all rows see as many keys";
 }
 
+TEST(CheckSchedule, GeneralKernelsTakeAnyTiles) {
+    const Choices c = check("tile(i, 24)  stream(j, 40)  kernel(general)");
+    EXPECT_TRUE(c.general);
+    EXPECT_EQ(c.query_tile, 24);
+    EXPECT_EQ(c.stream_tile, 40);
+    EXPECT_EQ(c.consumers + c.producers, 0);
+    EXPECT_FALSE(c.persistent || c.pingpong);
+    EXPECT_FALSE(check("").general);
+}
+
 TEST(CheckSchedule, TilesImplyWarpsAndRegisters) {
     Choices c = check("tile(i, 128)");
     EXPECT_EQ(c.consumers, 2);

@@ -32,25 +32,6 @@ Expr rounded(const Expr &e, Type operand, Type sum) {
     return x.type() == sum ? x : cast(sum, x);
 }
 
-/** The first operand's registers in shared memory, 0 beyond the contracted axis. */
-Stmt copy_rows(const Context &context, const Stored &from, const Stored &to, const std::string &axis) {
-    const ThreadMap &map = context.values.map;
-    const AxisSlots &slots = map.axes.at(axis);
-    std::vector<Stmt> stores;
-    for (int r = 0; r < map.row_slots; r++) {
-        for (int c = 0; c < slots.slots; c++) {
-            const Expr column = map.column(axis, c);
-            const Point point{{context.program.query.name, {map.row(r), r}}, {axis, {column, c}}};
-            Expr value = load_element(from, point);
-            if (slots.padded != slots.size) {
-                value = select(column < slots.size, value, make_zero(value.type()));
-            }
-            stores.push_back(store_element(to, point, value));
-        }
-    }
-    return each_thread(map.threads, Block::make(stores));
-}
-
 /** dst[m, n] += sum over k of a[m, k] * b[k, n], for a thread's own elements. */
 class Product {
     const Context &context;
@@ -210,13 +191,36 @@ Stmt lower_contract(const Context &context, const TileOp &op) {
     if (!a.registers) {
         return Product(context, op, a, b).lower();
     }
-    const bool narrow = op.operand_type.bits() < a.rounded_to.bits();
-    const Type type = narrow ? op.operand_type : a.rounded_to;
+    std::vector<Stmt> stmts;
+    const Stored copy = copy_rows(context, op, stmts);
+    stmts.push_back(Product(context, op, copy, b).lower());
+    return Block::make(stmts);
+}
+
+Stored copy_rows(const Context &context, const TileOp &op, std::vector<Stmt> &stmts) {
+    const Stored &from = context.at(op.a);
+    const bool narrow = op.operand_type.bits() < from.rounded_to.bits();
+    const Type type = narrow ? op.operand_type : from.rounded_to;
     std::ostringstream name;
     name << "operand." << op.axis << "." << type;
-    const Stored copy = shared_array(name.str(), type, a.dims, context.program, context.values.map);
-    context.scratch[copy.name] = copy;
-    return Block::make(copy_rows(context, a, copy, op.axis), Product(context, op, copy, b).lower());
+    const Stored to = shared_array(name.str(), type, from.dims, context.program, context.values.map);
+    context.scratch[to.name] = to;
+    const ThreadMap &map = context.values.map;
+    const AxisSlots &slots = map.axes.at(op.axis);
+    std::vector<Stmt> stores;
+    for (int r = 0; r < map.row_slots; r++) {
+        for (int c = 0; c < slots.slots; c++) {
+            const Expr column = map.column(op.axis, c);
+            const Point point{{context.program.query.name, {map.row(r), r}}, {op.axis, {column, c}}};
+            Expr value = load_element(from, point);
+            if (slots.padded != slots.size) {
+                value = select(column < slots.size, value, make_zero(value.type()));
+            }
+            stores.push_back(store_element(to, point, value));
+        }
+    }
+    stmts.push_back(each_thread(map.threads, Block::make(stores)));
+    return to;
 }
 
 }  // namespace strobe::simt

@@ -14,6 +14,10 @@ namespace strobe::simt {
 
 Stmt lower_contract(const Context &context, const TileOp &op);
 
+/** The first operand's registers in shared memory, rounded to the operand type, 0
+ * beyond the contracted axis; appends the statement that copies them. */
+Stored copy_rows(const Context &context, const TileOp &op, std::vector<Stmt> &stmts);
+
 }  // namespace strobe::simt
 
 #endif

@@ -55,41 +55,55 @@ Expr combined(const Stored &s, ReduceOp op, const Expr &a, const Expr &b) {
     return cast(s.type, combine(op, a != zero, b != zero));
 }
 
-/** Combines what the lanes of each row have in the value's registers. */
-Stmt reduce_over_lanes(const Context &context, const Stored &dst, ReduceOp op) {
-    const ThreadMap &map = context.values.map;
-    const int slots = (int)dst.elements;
-    const auto part = [&](int r) { return load_at(dst.name, dst.type, r); };
-    std::vector<Stmt> stmts;
-    if (shuffles(context, dst.type)) {
-        for (int mask = map.lanes / 2; mask > 0; mask /= 2) {
-            for (int r = 0; r < slots; r++) {
-                stmts.push_back(store_at(dst.name, combined(dst, op, part(r), shuffled(part(r), mask)), r));
-            }
-        }
-        return each_thread(map.threads, Block::make(stmts));
-    }
+/** Combines what the threads of each row have in the value's registers, through
+ * memory: \p sharers are the threads that have the current thread's rows. */
+Stmt reduce_through_memory(const Context &context, const Stored &dst, ReduceOp op, const std::vector<Expr> &sharers) {
+    const int slots = (int)dst.elements, threads = context.threads();
     // [slot][thread]
     Stored parts;
-    // 64-bit elements, and all on a CPU.
     parts.name = std::string("parts.") + (dst.type.is_float() ? "f" : dst.type.is_int() ? "s" : "u") +
                  std::to_string(dst.type.bits());
     parts.type = parts.rounded_to = dst.type;
-    parts.elements = int64_t(map.row_slots) * map.threads;
+    parts.elements = int64_t(context.values.map.row_slots) * threads;
     context.scratch[parts.name] = parts;
+    std::vector<Stmt> give, take;
     for (int r = 0; r < slots; r++) {
-        stmts.push_back(store_at(parts.name, part(r), r * map.threads + thread()));
-    }
-    const Stmt give = each_thread(map.threads, Block::make(stmts));
-    stmts.clear();
-    const Expr first = thread() - thread() % map.lanes;
-    for (int r = 0; r < slots; r++) {
-        for (int lane = 0; lane < map.lanes; lane++) {
-            const Expr other = load_at(parts.name, parts.type, r * map.threads + first + lane);
-            stmts.push_back(store_at(dst.name, lane == 0 ? other : combined(dst, op, part(r), other), r));
+        give.push_back(store_at(parts.name, load_at(dst.name, dst.type, r), r * threads + thread()));
+        for (size_t n = 0; n < sharers.size(); n++) {
+            const Expr other = load_at(parts.name, parts.type, r * threads + sharers[n]);
+            const Expr old = load_at(dst.name, dst.type, r);
+            take.push_back(store_at(dst.name, n == 0 ? other : combined(dst, op, old, other), r));
         }
     }
-    return Block::make(give, each_thread(map.threads, Block::make(stmts)));
+    return Block::make(each_thread(threads, Block::make(give)), each_thread(threads, Block::make(take)));
+}
+
+/** Combines what the lanes of each row have in the value's registers. */
+Stmt reduce_over_lanes(const Context &context, const Stored &dst, ReduceOp op) {
+    const ThreadMap &map = context.values.map;
+    const Expr first = thread() - map.lane() - map.part() * 32;
+    std::vector<Expr> sharers;
+    if (!shuffles(context, dst.type)) {
+        for (int n = 0; n < map.parts * map.lanes; n++) {
+            sharers.push_back(first + (n / map.lanes * 32 + n % map.lanes));
+        }
+        return reduce_through_memory(context, dst, op, sharers);
+    }
+    const auto part = [&](int r) { return load_at(dst.name, dst.type, r); };
+    std::vector<Stmt> stmts;
+    for (int mask = map.lanes / 2; mask > 0; mask /= 2) {
+        for (int r = 0; r < (int)dst.elements; r++) {
+            stmts.push_back(store_at(dst.name, combined(dst, op, part(r), shuffled(part(r), mask)), r));
+        }
+    }
+    const Stmt within = each_thread(map.threads, Block::make(stmts));
+    if (map.parts == 1) {
+        return within;
+    }
+    for (int n = 0; n < map.parts; n++) {
+        sharers.push_back(first + map.lane() + n * 32);
+    }
+    return Block::make(within, reduce_through_memory(context, dst, op, sharers));
 }
 
 Expr identity_as_stored(const Stored &s, ReduceOp op) {
@@ -199,7 +213,7 @@ Stmt lower_store(const Context &context, const TileOp &op) {
         }
         Stmt s = for_each_slot(context, dims, element);
         if (dims.size() == 1) {
-            s = IfThenElse::make(context.values.map.lane() == 0, s);
+            s = IfThenElse::make(context.values.map.is_first(), s);
         }
         return each_thread(context.threads(), s);
     }

@@ -1,5 +1,6 @@
 #include "MatrixContract.h"
 
+#include "Contract.h"
 #include "device/Intrinsics.h"
 #include "support/Error.h"
 
@@ -71,7 +72,8 @@ public:
 /** The fragment of 16 rows and 16 steps from shared memory. */
 void MatrixProduct::load_rows(int tile, int step) {
     const Expr lane = thread() % 32;
-    const Expr first = thread() / 32 * 16 + tile * (context.threads() / 2);
+    const ThreadMap &map = context.values.map;
+    const Expr first = thread() / (32 * map.parts) * 16 + tile * (2 * map.groups);
     const bool contiguous = a.dims.back().axis == k;
     const Expr row = first + (contiguous ? lane % 16 : lane / 8 % 2 * 8);
     const Expr along = step * 16 + (contiguous ? lane / 16 * 8 : lane / 16 * 8 + lane % 8);
@@ -96,7 +98,8 @@ void MatrixProduct::pack_rows(int tile, int step) {
 void MatrixProduct::load_columns(int pair, int step) {
     const Expr lane = thread() % 32;
     const bool contiguous = b.dims.back().axis == k;
-    const Expr column = pair * 16 + (contiguous ? lane / 16 * 8 + lane % 8 : lane / 16 * 8);
+    const ThreadMap &map = context.values.map;
+    const Expr column = map.part() * (map.axes.at(n).padded / map.parts) + pair * 16 + (contiguous ? lane / 16 * 8 + lane % 8 : lane / 16 * 8);
     const Expr along = step * 16 + (contiguous ? lane / 8 % 2 * 8 : lane / 8 % 2 * 8 + lane % 8);
     load_matrices(b, n, column, along, columns_name, 4 * (pair % 2));
 }
@@ -145,7 +148,10 @@ bool fits_matrix_unit(const Context &context, const TileOp &op) {
 Stmt lower_matrix_contract(const Context &context, const TileOp &op) {
     std::vector<Stmt> stmts;
     const Stored &a = context.at(op.a);
-    const Stored rows = a.registers ? a : rounded_tile(context, a, op.operand_type, stmts);
+    // Registers hold a part of the steps where warps share rows.
+    const Stored rows = a.registers && context.values.map.parts > 1 ? copy_rows(context, op, stmts) :
+                        a.registers                                  ? a :
+                                                                       rounded_tile(context, a, op.operand_type, stmts);
     const Stored columns = rounded_tile(context, context.at(op.b), op.operand_type, stmts);
     stmts.push_back(MatrixProduct(context, op, rows, columns).lower());
     return Block::make(stmts);

@@ -68,28 +68,35 @@ bool uses_matrix_unit(const TileProgram &program) {
 
 /** Columns of the matrix unit: eight together, of which a lane has two; 16 are a step
  * of the contracted axis. */
-AxisSlots deal_to_matrix(int size) {
-    const int padded = ceil_div(size, 16) * 16;
-    return {size, padded / 4, 2, padded};
+AxisSlots deal_to_matrix(int size, int parts) {
+    const int padded = ceil_div(size, 16 * parts) * 16 * parts;
+    return {size, padded / (4 * parts), 2, padded};
 }
 
-ThreadMap map_threads(const TileProgram &program, bool matrix) {
+/** Warps that have rows of their own: eight are a block of 256 threads. */
+int row_warps(const TileProgram &program) {
+    return std::min(8, ceil_div(program.query_tile, 16));
+}
+
+/** \p parts: warps that share rows on the matrix unit; 0 without it. */
+ThreadMap map_threads(const TileProgram &program, int parts) {
     ThreadMap map;
-    map.matrix = matrix;
+    map.matrix = parts > 0;
     if (map.matrix) {
-        const int warps = std::min(8, ceil_div(program.query_tile, 16));
-        map.threads = 32 * warps;
+        const int warps = row_warps(program);
+        map.parts = parts;
+        map.threads = 32 * warps * parts;
         map.lanes = 4;
         map.row_slots = 2 * ceil_div(program.query_tile, 16 * warps);
     } else {
         map.threads = 256;
         map.row_slots = ceil_div(program.query_tile, map.threads / map.lanes);
     }
-    map.groups = map.threads / map.lanes;
+    map.groups = map.threads / (map.lanes * map.parts);
     const std::set<std::string> runs = axes_read_in_runs(program);
     const auto add = [&](const std::string &axis, int size) {
         if (axis != program.query.name) {
-            map.axes[axis] = map.matrix ? deal_to_matrix(size) : deal(size, map.lanes, runs.count(axis) > 0);
+            map.axes[axis] = map.matrix ? deal_to_matrix(size, map.parts) : deal(size, map.lanes, runs.count(axis) > 0);
         }
     };
     add(program.stream.name, program.stream_tile);
@@ -188,16 +195,24 @@ Expr ThreadMap::lane() const {
     return thread() % lanes;
 }
 
+Expr ThreadMap::part() const {
+    return parts == 1 ? Expr(0) : thread() / 32 % parts;
+}
+
+Expr ThreadMap::is_first() const {
+    return parts == 1 ? lane() == 0 : lane() == 0 && part() == 0;
+}
+
 Expr ThreadMap::row(int slot) const {
     if (matrix) {
-        return thread() / 32 * 16 + thread() % 32 / 4 + (slot / 2 * (threads / 2) + slot % 2 * 8);
+        return thread() / (32 * parts) * 16 + thread() % 32 / 4 + (slot / 2 * (2 * groups) + slot % 2 * 8);
     }
     return thread() / lanes + slot * groups;
 }
 
 Expr ThreadMap::column(const std::string &axis, int slot) const {
     const AxisSlots &a = axes.at(axis);
-    return lane() * a.width + (slot / a.width * lanes * a.width + slot % a.width);
+    return part() * (a.padded / parts) + lane() * a.width + (slot / a.width * lanes * a.width + slot % a.width);
 }
 
 int Stored::dimension(const std::string &axis) const {
@@ -247,10 +262,10 @@ Stored shared_array(const std::string &name, Type type, const std::vector<TileDi
 
 namespace {
 
-Values place_values(const TileProgram &program, bool matrix) {
+Values place_values(const TileProgram &program, int parts) {
     Values values;
     values.stream = program.stream.name;
-    values.map = map_threads(program, matrix);
+    values.map = map_threads(program, parts);
     const std::set<std::string> registers = ChooseRegisters(program).choose();
     for (const TileValue &v : program.values) {
         const std::string name = v.name + ".tile";
@@ -277,14 +292,13 @@ Values place_values(const TileProgram &program, bool matrix) {
 }  // namespace
 
 Values place_values(const TileProgram &program) {
-    if (uses_matrix_unit(program)) {
-        // A warp has whole rows there, which may be more than its registers hold.
-        Values values = place_values(program, true);
+    for (int parts = 1; uses_matrix_unit(program) && parts * row_warps(program) <= 8; parts *= 2) {
+        Values values = place_values(program, parts);
         if (values.register_words() <= most_register_words) {
             return values;
         }
     }
-    return place_values(program, false);
+    return place_values(program, 0);
 }
 
 int64_t Values::register_words() const {

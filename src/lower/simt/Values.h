@@ -9,7 +9,8 @@
  *
  * Where operands of contractions have 16 bits, the rows and columns are those of the
  * matrix unit's results instead: four lanes a row, runs of two elements, a warp for 16
- * rows, of which a lane has two that are eight apart.
+ * rows, of which a lane has two that are eight apart. Where a warp's registers do not
+ * hold whole rows, several warps share the same rows, each with a part of the columns.
  *
  * A value over (query) or (query, axis) lives in registers, an element in the slot
  * of the thread that has its row and column, unless an operation needs it
@@ -28,16 +29,21 @@ struct AxisSlots {
     int size = 0;    // elements
     int slots = 0;   // elements a lane has
     int width = 1;   // consecutive ones
-    int padded = 0;  // lanes * slots
+    int padded = 0;  // parts * lanes * slots
 };
 
 struct ThreadMap {
     bool matrix = false;  // rows and columns of the matrix unit
+    int parts = 1;        // warps that share rows; 1 but for the matrix unit
     int threads = 0, lanes = 16, groups = 0;
     int row_slots = 0;
     std::map<std::string, AxisSlots> axes;  // all but the query axis
 
     Expr lane() const;
+    /** Which of the warps that share its rows the thread is in. */
+    Expr part() const;
+    /** Of the threads that have a row, the first. */
+    Expr is_first() const;
     Expr row(int slot) const;
     Expr column(const std::string &axis, int slot) const;
 };
@@ -70,7 +76,7 @@ struct Values {
 };
 
 /** Words of a thread's registers that tile values may take beside addresses and operands. */
-constexpr int most_register_words = 160;
+constexpr int most_register_words = 144;
 
 Values place_values(const TileProgram &program);
 
