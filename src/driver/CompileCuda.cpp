@@ -101,7 +101,8 @@ CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &tar
             c.general_because = reason_of(error);
         }
     } else if (!asks_for_general(schedule)) {
-        c.general_because = "kernels with roles for warps exist for " + std::string(specialised_architecture) + " alone";
+        c.general_because =
+            "kernels with roles for warps exist for " + std::string(specialised_architecture) + " alone";
     }
     c.general = !done;
     if (c.general) {

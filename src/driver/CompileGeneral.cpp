@@ -19,7 +19,8 @@ struct Tiles {
 };
 
 /** In order of preference: large tiles read each key and value for more rows. */
-const Tiles preferred[] = {{128, 64}, {64, 64}, {64, 32}, {32, 64}, {32, 32}, {32, 16}, {16, 32}, {16, 16}, {16, 8}, {16, 4}};
+const Tiles preferred[] = {{128, 64}, {64, 64}, {64, 32}, {32, 64}, {32, 32},
+                           {32, 16},  {16, 32}, {16, 16}, {16, 8},  {16, 4}};
 
 /** What code keeps in registers beside tile values, about: */
 const int other_registers = 48;
@@ -95,8 +96,7 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
         TileProgram program = build_tiles(outputs.front().name(), c.graph, c.plan, tried);
         const SimtFootprint f = simt_footprint(program);
         least = f;
-        const bool fits =
-            f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= f.most_register_words;
+        const bool fits = f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= f.most_register_words;
         // Two blocks on a multiprocessor hide each other's waits, which is worth tiles of half the size.
         const int64_t share = machine.registers / (2 * f.threads) - other_registers;
         const bool two = 2 * (f.shared_bytes + 1024) <= machine.shared_bytes && f.register_words <= share;

@@ -27,8 +27,7 @@ std::ostream &operator<<(std::ostream &s, const Case &c) {
 }
 
 Instance build(const Case &c) {
-    return build_algorithm(c.variant, {{"dtype", c.dtype}, {"head_dim", "24"}, {"value_dim", "16"}},
-                           get_host_target());
+    return build_algorithm(c.variant, {{"dtype", c.dtype}, {"head_dim", "24"}, {"value_dim", "16"}}, get_host_target());
 }
 
 /** The general form's blocks in the place of the pipeline's own loops. */
@@ -77,16 +76,15 @@ TEST_P(GeneralBlocks, AreAsExactAsTheAlgorithm) {
             const double rounding = unit_roundoff(type) * (type.bits() == 32 ? 16 : 2) * size;
             const double allowed = 2 * difference(unfused[n], expected[n]).largest + rounding;
             const Difference d = difference(got[n], expected[n]);
-            EXPECT_LE(d.largest, allowed) << "output " << n << ", element " << d.at << ": got "
-                                          << element(got[n], d.at) << ", expected " << element(expected[n], d.at);
+            EXPECT_LE(d.largest, allowed) << "output " << n << ", element " << d.at << ": got " << element(got[n], d.at)
+                                          << ", expected " << element(expected[n], d.at);
         }
     }
 }
 
 std::vector<Case> cases() {
     std::vector<Case> all;
-    for (const char *variant :
-         {"full", "causal", "alibi", "softcap", "sliding_window", "prefix_lm", "document_mask"}) {
+    for (const char *variant : {"full", "causal", "alibi", "softcap", "sliding_window", "prefix_lm", "document_mask"}) {
         for (const char *dtype : {"fp32", "bf16"}) {
             all.push_back({variant, dtype});
         }

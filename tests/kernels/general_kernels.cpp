@@ -29,8 +29,7 @@ std::ostream &operator<<(std::ostream &stream, const Case &c) {
 
 CudaCompilation compile_case(const Case &c, const std::string &schedule, const Target &target = cuda_target()) {
     const Instance instance = build_algorithm(
-        c.variant,
-        {{"dtype", c.dtype}, {"head_dim", std::to_string(c.head)}, {"value_dim", std::to_string(c.value)}},
+        c.variant, {{"dtype", c.dtype}, {"head_dim", std::to_string(c.head)}, {"value_dim", std::to_string(c.value)}},
         get_host_target());
     return compile_cuda(instance.outputs, target, parse_schedule(schedule), c.variant);
 }
@@ -51,16 +50,14 @@ void expect_kernel(const CudaCompilation &c, const std::string &architecture) {
 
 std::vector<Case> cases() {
     std::vector<Case> all;
-    for (const char *variant :
-         {"full", "causal", "alibi", "softcap", "sliding_window", "prefix_lm", "document_mask"}) {
+    for (const char *variant : {"full", "causal", "alibi", "softcap", "sliding_window", "prefix_lm", "document_mask"}) {
         for (const char *dtype : {"fp32", "bf16"}) {
             all.push_back({variant, dtype, 64, 64});
         }
         all.push_back({variant, "fp32", 128, 128});
     }
-    for (const auto &[head, value] :
-         {std::pair(1, 1), std::pair(5, 3), std::pair(20, 40), std::pair(80, 96), std::pair(192, 128),
-          std::pair(256, 256), std::pair(576, 512)}) {
+    for (const auto &[head, value] : {std::pair(1, 1), std::pair(5, 3), std::pair(20, 40), std::pair(80, 96),
+                                      std::pair(192, 128), std::pair(256, 256), std::pair(576, 512)}) {
         all.push_back({"causal", "fp32", head, value});
         all.push_back({"causal", "fp16", head, value});
     }

@@ -82,9 +82,9 @@ TEST(SimtPrograms, softcap) {
 }
 
 TEST(SimtPrograms, document_mask) {
-    check_ragged([](Inputs &in) {
-        return in.attend(where(strobe::same_document(in.document, in.i, in.j, in.b), in.score()));
-    }, Float(32), 16, 16, 16, 32);
+    check_ragged(
+        [](Inputs &in) { return in.attend(where(strobe::same_document(in.document, in.i, in.j, in.b), in.score())); },
+        Float(32), 16, 16, 16, 32);
 }
 
 TEST(SimtPrograms, sliding_window_leaves_rows_empty) {
@@ -93,26 +93,30 @@ TEST(SimtPrograms, sliding_window_leaves_rows_empty) {
 }
 
 TEST(SimtPrograms, sigmoid_without_normaliser) {
-    check_ragged([](Inputs &in) {
-        Func weights("weights"), out("out");
-        weights(in.j, in.i, in.h, in.b) = 1.0f / (1.0f + exp(-in.score()));
-        out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
-        return std::vector<Func>{out};
-    }, Float(32), 16, 8, 16, 32);
+    check_ragged(
+        [](Inputs &in) {
+            Func weights("weights"), out("out");
+            weights(in.j, in.i, in.h, in.b) = 1.0f / (1.0f + exp(-in.score()));
+            out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
+            return std::vector<Func>{out};
+        },
+        Float(32), 16, 8, 16, 32);
 }
 
 /** Two walks: the second needs the first one's row means. */
 TEST(SimtPrograms, two_passes) {
-    check_ragged([](Inputs &in) {
-        RDom r(0, in.keys(), "j");
-        Func s("s"), mean("mean"), weights("weights"), out("out");
-        s(in.j, in.i, in.h, in.b) = in.score();
-        mean(in.i, in.h, in.b) += s(r, in.i, in.h, in.b);
-        const Expr m = mean(in.i, in.h, in.b) / cast<float>(in.keys());
-        weights(in.j, in.i, in.h, in.b) = max(s(in.j, in.i, in.h, in.b) - m, 0.0f);
-        out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
-        return std::vector<Func>{out};
-    }, Float(32), 16, 8, 16, 32);
+    check_ragged(
+        [](Inputs &in) {
+            RDom r(0, in.keys(), "j");
+            Func s("s"), mean("mean"), weights("weights"), out("out");
+            s(in.j, in.i, in.h, in.b) = in.score();
+            mean(in.i, in.h, in.b) += s(r, in.i, in.h, in.b);
+            const Expr m = mean(in.i, in.h, in.b) / cast<float>(in.keys());
+            weights(in.j, in.i, in.h, in.b) = max(s(in.j, in.i, in.h, in.b) - m, 0.0f);
+            out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
+            return std::vector<Func>{out};
+        },
+        Float(32), 16, 8, 16, 32);
 }
 
 TEST(SimtPrograms, empty_tensors) {

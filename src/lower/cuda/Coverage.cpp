@@ -71,7 +71,9 @@ class Coverage {
         }
         const bool fragment = v.type == Float(32) && (over(v, query, stream) || over(v, query, ""));
         const bool row = v.dims.size() == 1 && v.dims[0].axis == query && v.type.bits() == 32;
-        return fragment || row ? "" : text("the value ", v.name, " of type ", v.type, ", which is neither a float32 matrix of rows nor one element a row");
+        return fragment || row ? ""
+                               : text("the value ", v.name, " of type ", v.type,
+                                      ", which is neither a float32 matrix of rows nor one element a row");
     }
     std::string load_problem(const TileOp &op, bool streamed) const {
         const TileValue &v = program.value(op.dst);
@@ -89,8 +91,8 @@ class Coverage {
         const bool own_types = b.type == op.operand_type && (a.place != Place::Shared || a.type == op.operand_type);
         const bool scores = !op.accumulate && a.place == Place::Shared && b.place == Place::Shared &&
                             over(a, query, op.axis) && over(b, stream, op.axis) && over(dst, query, stream);
-        const bool sum = op.accumulate && a.place == Place::Fragment && b.place == Place::Shared &&
-                         op.axis == stream && over(a, query, stream) && over(b, stream, "") && over(dst, query, "") &&
+        const bool sum = op.accumulate && a.place == Place::Fragment && b.place == Place::Shared && op.axis == stream &&
+                         over(a, query, stream) && over(b, stream, "") && over(dst, query, "") &&
                          b.dims[1].axis == dst.dims[1].axis;
         if (!own_types || (!scores && !sum)) {
             return "the contraction of " + op.a + " with " + op.b;
@@ -101,7 +103,8 @@ class Coverage {
             return text(op.dst, scores ? ", which contracts " : ", which has ", features.size,
                         scores ? " elements" : " columns", "; the matrix unit takes multiples of ", step);
         }
-        return !scores && features.size > 256 ? text(op.dst, ", which has ", features.size, " columns; 256 is the most") : "";
+        return !scores && features.size > 256 ? text(op.dst, ", which has ", features.size, " columns; 256 is the most")
+                                              : "";
     }
     std::string store_problem(const TileOp &op) const {
         int columns = 0, rows = 0;
@@ -111,7 +114,8 @@ class Coverage {
         }
         const int bits = op.expr.type().bits();
         const bool matrix = columns == 1 && bits == 16 && op.expr.type().is_float() && op.expr.as<Cast>();
-        const bool row = columns == 0 && (bits == 32 || (bits == 16 && op.expr.type().is_float() && op.expr.as<Cast>()));
+        const bool row =
+            columns == 0 && (bits == 32 || (bits == 16 && op.expr.type().is_float() && op.expr.as<Cast>()));
         return rows == 1 && (matrix || row) ? "" : text("output ", op.dst, " of type ", op.expr.type());
     }
     std::string op_problem(const TileOp &op, bool in_step) const {

@@ -96,9 +96,9 @@ class FindAccesses : public IRVisitor {
     const std::set<std::string> &shared;
     void visit(const Call *op) override {
         if (is_address(op) || is_note(op)) {
-            std::set<std::string> &names = op->name == completed    ? found.completions :
-                                           op->name == read_address ? found.reads :
-                                                                      found.writes;
+            std::set<std::string> &names = op->name == completed      ? found.completions
+                                           : op->name == read_address ? found.reads
+                                                                      : found.writes;
             names.insert(array_of(op));
         }
         IRVisitor::visit(op);
@@ -213,8 +213,8 @@ class ShiftShared : public IRMutator {
         }
         strobe_internal_assert(found->second % type.bytes() == 0) << name << " is not aligned to its elements";
         const int bytes = type.element_of().bytes();
-        const Expr by = Variable::make(Int(32), start_name) * (start_unit / bytes) +
-                        make_const(Int(32), found->second / bytes);
+        const Expr by =
+            Variable::make(Int(32), start_name) * (start_unit / bytes) + make_const(Int(32), found->second / bytes);
         const Expr moved = mutate(index);
         if (const Ramp *ramp = moved.as<Ramp>()) {  // must stay one, to be one access
             return Ramp::make(ramp->base + by, ramp->stride, ramp->lanes);

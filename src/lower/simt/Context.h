@@ -65,7 +65,8 @@ Stmt store_at(const std::string &array, const Expr &value, const Expr &index);
 
 /** Statements of one thread for each element of \p s, padding included, dealt out in
  * order: make(point, inside), where inside is Bool and false for padding. */
-Stmt for_each_element(const Context &context, const Stored &s, const std::function<Stmt(const Point &, const Expr &)> &make);
+Stmt for_each_element(const Context &context, const Stored &s,
+                      const std::function<Stmt(const Point &, const Expr &)> &make);
 
 }  // namespace strobe::simt
 

@@ -124,8 +124,9 @@ Stmt Product::turn(int first, int count, const Expr &step) {
         for (int r = 0; r < rows; r++) {
             for (int c = 0; c < count; c++) {
                 const int index = r * slots + first + c;
-                updates.push_back(store_at(
-                    dst.name, multiply_add(context, of_a[r][e], of_b[c][e], load_at(dst.name, dst.type, index)), index));
+                updates.push_back(
+                    store_at(dst.name,
+                             multiply_add(context, of_a[r][e], of_b[c][e], load_at(dst.name, dst.type, index)), index));
             }
         }
     }
@@ -167,7 +168,8 @@ Stmt lower_plain(const Context &context, const TileOp &op) {
             };
             return store_at(sum, multiply_add(context, operand(a), operand(b), load_at(sum, t, 0)), 0);
         });
-        const Stmt start = store_at(sum, op.accumulate ? load_at(dst.name, t, element_index(dst, point)) : make_zero(t), 0);
+        const Stmt start =
+            store_at(sum, op.accumulate ? load_at(dst.name, t, element_index(dst, point)) : make_zero(t), 0);
         return Block::make({start, walk, store_element(dst, point, load_at(sum, t, 0))});
     };
     const Stmt body = for_each_element(context, dst, [&](const Point &point, const Expr &inside) {

@@ -47,8 +47,8 @@ Expr horner(const Expr &x, std::initializer_list<float> from_highest) {
 Expr tanh_float(const Expr &argument) {
     return let(argument, "x", [](const Expr &x) {
         const Expr near = let(strictify_float(x * x), "z", [&](const Expr &z) {
-            const Expr p = horner(z, {-5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f,
-                                      -3.33332819422e-1f});
+            const Expr p = horner(
+                z, {-5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f});
             return device::fma(strictify_float(x * z), p, x);
         });
         return let(abs_bits(x), "a", [&](const Expr &a) {

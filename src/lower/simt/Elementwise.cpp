@@ -61,7 +61,10 @@ Stmt reduce_through_memory(const Context &context, const Stored &dst, ReduceOp o
     const int slots = (int)dst.elements, threads = context.threads();
     // [slot][thread]
     Stored parts;
-    parts.name = std::string("parts.") + (dst.type.is_float() ? "f" : dst.type.is_int() ? "s" : "u") +
+    parts.name = std::string("parts.") +
+                 (dst.type.is_float() ? "f"
+                  : dst.type.is_int() ? "s"
+                                      : "u") +
                  std::to_string(dst.type.bits());
     parts.type = parts.rounded_to = dst.type;
     parts.elements = int64_t(context.values.map.row_slots) * threads;
@@ -144,7 +147,8 @@ Stmt reduce_rows(const Context &context, const TileOp &op, const Stored &dst) {
 }
 
 /** One element of dst, by one thread alone. */
-Stmt reduce_alone(const Context &context, const TileOp &op, const Stored &dst, const Point &at, const std::string &sum) {
+Stmt reduce_alone(const Context &context, const TileOp &op, const Stored &dst, const Point &at,
+                  const std::string &sum) {
     const Stmt start = store_at(sum, identity_as_stored(dst, op.op), 0);
     const Stmt walk = serial_loop(op.axis + ".at", size_of(context, op.axis), [&](const Expr &k) {
         Point point = at;
@@ -181,11 +185,11 @@ Stmt lower_reduce(const Context &context, const TileOp &op) {
     }
     const std::string sum = unique_name("sum");
     const auto alone = [&](const Point &point) { return reduce_alone(context, op, dst, point, sum); };
-    const Stmt body = dst.registers ?
-                          for_each_slot(context, dst.dims, alone) :
-                          for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
-                              return is_const_one(inside) ? alone(point) : IfThenElse::make(inside, alone(point));
-                          });
+    const Stmt body = dst.registers
+                          ? for_each_slot(context, dst.dims, alone)
+                          : for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
+                                return is_const_one(inside) ? alone(point) : IfThenElse::make(inside, alone(point));
+                            });
     return Allocate::make(sum, dst.type, MemoryType::Register, {1}, const_true(), each_thread(context.threads(), body));
 }
 
@@ -202,8 +206,8 @@ Stmt lower_store(const Context &context, const TileOp &op) {
                 inside = inside && it->second.at < context.valid(a);
             }
         }
-        return IfThenElse::make(inside, store_at(op.dst, context.evaluate(op.expr, point),
-                                                 context.flat_index(op.dst, args, Parameter())));
+        return IfThenElse::make(
+            inside, store_at(op.dst, context.evaluate(op.expr, point), context.flat_index(op.dst, args, Parameter())));
     };
     const std::vector<std::string> own = own_axes_of_store(context.program, op);
     if (!own.empty()) {
@@ -225,8 +229,9 @@ Stmt lower_store(const Context &context, const TileOp &op) {
         }
     }
     const Stored like = shared_array("", Float(32), dims, context.program, context.values.map);
-    return each_thread(context.threads(),
-                       for_each_element(context, like, [&](const Point &point, const Expr &) { return element(point); }));
+    return each_thread(context.threads(), for_each_element(context, like, [&](const Point &point, const Expr &) {
+                           return element(point);
+                       }));
 }
 
 Stmt reduce_over_threads(const Context &context, ReduceOp op, const std::string &source, Type type, int count,

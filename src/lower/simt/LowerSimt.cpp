@@ -141,8 +141,8 @@ Stmt row_block(const Context &context) {
     for (const auto &entry : context.values.stored) {
         const Stored &v = entry.second;
         s = v.registers ? Allocate::make(v.name, v.type, MemoryType::Register, {make_const(Int(32), v.elements)},
-                                         const_true(), s) :
-                          allocate_shared(v.name, v.type, v.elements, s);
+                                         const_true(), s)
+                        : allocate_shared(v.name, v.type, v.elements, s);
     }
     return finished(s);
 }

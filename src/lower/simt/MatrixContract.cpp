@@ -26,10 +26,9 @@ Stored rounded_tile(const Context &context, const Stored &from, Type type, std::
     }
     const Stored to = shared_array(name.str(), type, from.dims, context.program, context.values.map);
     context.scratch[to.name] = to;
-    stmts.push_back(
-        each_thread(context.threads(), for_each_element(context, to, [&](const Point &point, const Expr &) {
-                        return store_element(to, point, cast(type, load_element(from, point)));
-                    })));
+    stmts.push_back(each_thread(context.threads(), for_each_element(context, to, [&](const Point &point, const Expr &) {
+                                    return store_element(to, point, cast(type, load_element(from, point)));
+                                })));
     return to;
 }
 
@@ -99,7 +98,8 @@ void MatrixProduct::load_columns(int pair, int step) {
     const Expr lane = thread() % 32;
     const bool contiguous = b.dims.back().axis == k;
     const ThreadMap &map = context.values.map;
-    const Expr column = map.part() * (map.axes.at(n).padded / map.parts) + pair * 16 + (contiguous ? lane / 16 * 8 + lane % 8 : lane / 16 * 8);
+    const Expr column = map.part() * (map.axes.at(n).padded / map.parts) + pair * 16 +
+                        (contiguous ? lane / 16 * 8 + lane % 8 : lane / 16 * 8);
     const Expr along = step * 16 + (contiguous ? lane / 8 % 2 * 8 : lane / 8 % 2 * 8 + lane % 8);
     load_matrices(b, n, column, along, columns_name, 4 * (pair % 2));
 }
@@ -149,9 +149,9 @@ Stmt lower_matrix_contract(const Context &context, const TileOp &op) {
     std::vector<Stmt> stmts;
     const Stored &a = context.at(op.a);
     // Registers hold a part of the steps where warps share rows.
-    const Stored rows = a.registers && context.values.map.parts > 1 ? copy_rows(context, op, stmts) :
-                        a.registers                                  ? a :
-                                                                       rounded_tile(context, a, op.operand_type, stmts);
+    const Stored rows = a.registers && context.values.map.parts > 1 ? copy_rows(context, op, stmts)
+                        : a.registers                               ? a
+                                                                    : rounded_tile(context, a, op.operand_type, stmts);
     const Stored columns = rounded_tile(context, context.at(op.b), op.operand_type, stmts);
     stmts.push_back(MatrixProduct(context, op, rows, columns).lower());
     return Block::make(stmts);

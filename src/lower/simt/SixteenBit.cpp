@@ -21,7 +21,8 @@ Type bits_type(Type t) {
 /** The number whose bits these are; a vector's elements one by one. */
 Expr to_float(const Expr &bits, Type t) {
     if (t.is_bfloat()) {
-        return reinterpret(Float(32, t.lanes()), cast(UInt(32, t.lanes()), bits) << make_const(UInt(32, t.lanes()), 16));
+        return reinterpret(Float(32, t.lanes()), cast(UInt(32, t.lanes()), bits)
+                                                     << make_const(UInt(32, t.lanes()), 16));
     }
     strobe_internal_assert(t.is_scalar()) << "a vector of " << t;
     return device::call(Float(32), "from_f16", {}, {cast<uint32_t>(bits)});
@@ -78,19 +79,45 @@ class Lower16 : public IRMutator {
         const Expr result = strictify_float(Op::make(as_float(op->a), as_float(op->b)));
         return result.type().is_bool() ? result : to_bits(result, op->type);
     }
-    Expr visit(const Add *op) override { return binary(op); }
-    Expr visit(const Sub *op) override { return binary(op); }
-    Expr visit(const Mul *op) override { return binary(op); }
-    Expr visit(const Div *op) override { return binary(op); }
-    Expr visit(const Mod *op) override { return binary(op); }
-    Expr visit(const Min *op) override { return binary(op); }
-    Expr visit(const Max *op) override { return binary(op); }
-    Expr visit(const EQ *op) override { return binary(op); }
-    Expr visit(const NE *op) override { return binary(op); }
-    Expr visit(const LT *op) override { return binary(op); }
-    Expr visit(const LE *op) override { return binary(op); }
-    Expr visit(const GT *op) override { return binary(op); }
-    Expr visit(const GE *op) override { return binary(op); }
+    Expr visit(const Add *op) override {
+        return binary(op);
+    }
+    Expr visit(const Sub *op) override {
+        return binary(op);
+    }
+    Expr visit(const Mul *op) override {
+        return binary(op);
+    }
+    Expr visit(const Div *op) override {
+        return binary(op);
+    }
+    Expr visit(const Mod *op) override {
+        return binary(op);
+    }
+    Expr visit(const Min *op) override {
+        return binary(op);
+    }
+    Expr visit(const Max *op) override {
+        return binary(op);
+    }
+    Expr visit(const EQ *op) override {
+        return binary(op);
+    }
+    Expr visit(const NE *op) override {
+        return binary(op);
+    }
+    Expr visit(const LT *op) override {
+        return binary(op);
+    }
+    Expr visit(const LE *op) override {
+        return binary(op);
+    }
+    Expr visit(const GT *op) override {
+        return binary(op);
+    }
+    Expr visit(const GE *op) override {
+        return binary(op);
+    }
 
     Expr visit(const Select *op) override {
         return Select::make(mutate(op->condition), mutate(op->true_value), mutate(op->false_value));

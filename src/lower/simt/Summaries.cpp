@@ -52,8 +52,8 @@ Stmt reduce_range(const Context &context, const Summary &s, int threads, const E
         }
         return LetStmt::make(element, context.load_input(call, args), update);
     });
-    const Stmt parts = each_thread(threads, Block::make({store_at(low, t.max(), thread()),
-                                                         store_at(high, t.min(), thread()), walk}));
+    const Stmt parts =
+        each_thread(threads, Block::make({store_at(low, t.max(), thread()), store_at(high, t.min(), thread()), walk}));
     return Block::make({parts, reduce_over_threads(context, ReduceOp::Min, low, t, threads, result, index),
                         reduce_over_threads(context, ReduceOp::Max, high, t, threads, result, index + 1)});
 }
@@ -111,8 +111,9 @@ Stmt summary_block(const Context &context, const Summary &s, const std::string &
     const Expr tile = var(entry) % stream_tiles(p);
     const Expr lo = p.stream.min + tile * p.stream_tile;
     const Expr hi = min(lo + p.stream_tile, p.stream.min + p.stream.extent) - 1;
-    Stmt result = with_parts(s, summary_threads, reduce_range(context, s, summary_threads, lo, hi, p.stream_tile,
-                                                              table_of(s), var(entry) * 2));
+    Stmt result =
+        with_parts(s, summary_threads,
+                   reduce_range(context, s, summary_threads, lo, hi, p.stream_tile, table_of(s), var(entry) * 2));
     Expr rest = var(entry) / stream_tiles(p);
     for (const Axis &a : axes_of(s, p)) {
         result = LetStmt::make(a.name, a.min + rest % a.extent, result);

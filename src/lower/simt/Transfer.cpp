@@ -73,7 +73,8 @@ int Loader::whole_rows() const {
     const auto &columns = context.program.columns;
     const bool whole = std::any_of(columns.begin(), columns.end(), [&](const Axis &a) { return a.name == inner.axis; });
     const int bytes = dst.type.bytes();
-    if (!whole || bytes > wide_bytes || inner.size * bytes % wide_bytes != 0 || dst.sizes[1] * bytes % wide_bytes != 0) {
+    if (!whole || bytes > wide_bytes || inner.size * bytes % wide_bytes != 0 ||
+        dst.sizes[1] * bytes % wide_bytes != 0) {
         return -1;
     }
     int found = -1;

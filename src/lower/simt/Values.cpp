@@ -227,7 +227,8 @@ int Stored::dimension(const std::string &axis) const {
 std::vector<std::string> own_axes_of_store(const TileProgram &program, const TileOp &op) {
     std::vector<std::string> axes;
     for (const std::string &a : op.out_axes) {
-        const bool grid = std::any_of(program.grid.begin(), program.grid.end(), [&](const Axis &g) { return g.name == a; });
+        const bool grid =
+            std::any_of(program.grid.begin(), program.grid.end(), [&](const Axis &g) { return g.name == a; });
         if (!grid && a != program.query.name) {
             axes.push_back(a);
         }
