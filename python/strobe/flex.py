@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple, Optional, Union
@@ -36,6 +37,7 @@ class Recipe:
 
 _recipes: dict[Any, Recipe] = {}
 _lock = threading.RLock()
+_announced: set[str] = set()
 _QUERY_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -114,6 +116,8 @@ def flex_attention(
         _check_gradients(query, key, value, captured)
     if captured:
         captured = [t.reshape(1) if t.dim() == 0 else t for t in captured]
+    if recipe is None and sys.stderr.isatty():
+        _announce(query.device)
     try:
         with below_autograd():
             outputs = attention(text, [query, key, value, *captured], [scale])
@@ -123,6 +127,13 @@ def flex_attention(
         rest = list(outputs[1:])
         return outputs[0], AuxOutput(lse=rest.pop(0) if lse else None, max_scores=rest.pop(0) if max_scores else None)
     return (outputs[0], outputs[1]) if return_lse else outputs[0]
+
+
+def _announce(device: torch.device) -> None:
+    """A first call takes a second or so: people who watch are told once a kind of device."""
+    if device.type not in _announced:
+        _announced.add(device.type)
+        print(f"strobe: compiling for {device.type}; new variants take a second each, new sizes nothing", file=sys.stderr)
 
 
 def describe_flex_attention(query, key, value, score_mod=None, block_mask=None, enable_gqa=False, scale=None) -> str:
