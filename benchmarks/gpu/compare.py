@@ -31,6 +31,7 @@ import machine
 import peers
 import variants
 from isolation import Child
+from strobe_ctypes import require_readable
 
 SIZES = ((16384, 1), (4096, 4), (1024, 16))
 
@@ -282,6 +283,8 @@ def main(arguments=None):
     options = parse_arguments(arguments)
     options.run = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     deadline = time.time() + options.time_limit
+    if "strobe" in options.systems:
+        require_readable(sorted(pathlib.Path(options.packages).glob("*.skp")), options.library)
     results, cases = Results(options), all_cases(options)
     print(", ".join(f"{key} {results.data[key]}" for key in ("device", "driver", "commit", "date")), flush=True)
     if "strobe" in options.systems and not options.no_host_time:

@@ -197,3 +197,15 @@ def _current_stream(device):
     import torch
 
     return torch.cuda.current_stream(device).cuda_stream
+
+
+def require_readable(paths, library=None):
+    """Ends the program if the library can't read one of the packages: before a GPU's time is spent on the others."""
+    problems = []
+    for path in paths:
+        try:
+            Package(path, library=library).close()
+        except (StrobeError, OSError) as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise SystemExit("\n".join(problems))

@@ -24,6 +24,7 @@ import values
 import variants
 from context import Context
 from isolation import Child
+from strobe_ctypes import require_readable
 
 SECTIONS = (
     (1, "error rule", values.error_rule),
@@ -297,6 +298,8 @@ def find_packages(options):
 def main(arguments=None):
     options = parse(arguments)
     paths = find_packages(options)
+    if not options.self_check:
+        require_readable(paths, options.library)
     started = time.time()
     summary = summarise(run_all(paths, options), options, time.time() - started)
     summary["seconds"] = round(time.time() - started, 1)
