@@ -64,6 +64,17 @@ TEST(IntrinsicTable, WritesMatrixInstructionsFromRegisters) {
               "1, 1, 1, 1; }");
 }
 
+TEST(IntrinsicTable, WritesMatrixInstructionsOfOneWarp) {
+    EXPECT_EQ(ptx_of(call_of("ldmatrix", {"plain", "A", "4"}, {"%at"})),
+              "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%A4, %A5, %A6, %A7}, [%at];");
+    EXPECT_EQ(ptx_of(call_of("ldmatrix", {"trans", "B", "0"}, {"%at"})),
+              "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%B0, %B1, %B2, %B3}, [%at];");
+    // Results of two rows, which lie apart.
+    EXPECT_EQ(ptx_of(call_of("mma", {"f16", "S", "2", "18", "A", "4", "B", "2"}, {})),
+              "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%S2, %S3, %S18, %S19}, {%A4, %A5, %A6, %A7}, "
+              "{%B2, %B3}, {%S2, %S3, %S18, %S19};");
+}
+
 TEST(IntrinsicTable, RefusesUnknownOps) {
     EXPECT_THROW(ptx_of(call_of("no_such", {}, {})), strobe::InternalError);
     EXPECT_THROW(ptx_of(call_of("tensor_load", {"6"}, {})), strobe::InternalError);
