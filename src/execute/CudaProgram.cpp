@@ -15,12 +15,21 @@ using namespace Halide;
 
 namespace {
 
-KernelPackage compile_package(const TextAlgorithm &text, const std::string &architecture) {
-    if (architecture != "sm_90a") {
-        strobe_user_error() << "In " << text.name << ": there is no code generator for " << architecture
-                            << "; kernels are made for sm_90a. Move the tensors to the CPU";
-    }
+/** The Halide target whose machine code runs on \p architecture. */
+Target target_of(const TextAlgorithm &text, const std::string &architecture) {
     const Target target = get_host_target().with_feature(Target::CUDA);
+    if (architecture == "sm_90a") {
+        return target;
+    }
+    if (architecture.rfind("sm_8", 0) != 0) {
+        strobe_user_error() << "In " << text.name << ": there is no code generator for " << architecture
+                            << "; kernels are made for sm_90a and sm_80. Move the tensors to the CPU";
+    }
+    return target.with_feature(Target::CUDACapability80);
+}
+
+KernelPackage compile_package(const TextAlgorithm &text, const std::string &architecture) {
+    const Target target = target_of(text, architecture);
     try {
         CudaCompilation c = compile_cuda(text.funcs, target, {}, text.name);
         for (const std::string &warning : c.warnings) {

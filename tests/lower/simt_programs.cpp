@@ -119,6 +119,28 @@ TEST(SimtPrograms, two_passes) {
         Float(32), 16, 8, 16, 32);
 }
 
+/** Two pivots, two accumulators and a weight that is no exponential. */
+TEST(SimtPrograms, other_reductions) {
+    check_ragged(
+        [](Inputs &in) {
+            RDom r(0, in.keys(), "j");
+            Func s("s"), sum("sum"), other("other"), a("a"), b("b"), relu("relu"), out("out");
+            s(in.j, in.i, in.h, in.b) = in.score();
+            const Expr score = s(r, in.i, in.h, in.b), bias = in.bias(r, in.i) * 3.0f;
+            const Expr value = cast<float>(in.v(in.d, r, in.h / (in.q.dim(2).extent() / in.v.dim(2).extent()), in.b));
+            sum(in.i, in.h, in.b) += exp(score);
+            other(in.i, in.h, in.b) += exp(bias);
+            a(in.d, in.i, in.h, in.b) += exp(score) * value;
+            b(in.d, in.i, in.h, in.b) += exp(bias) * select(bias > 0.5f, 2.0f, 0.0f) * value;
+            relu(in.d, in.i, in.h, in.b) += max(score, 0.0f) * value;
+            out(in.d, in.i, in.h, in.b) = a(in.d, in.i, in.h, in.b) / sum(in.i, in.h, in.b) -
+                                          b(in.d, in.i, in.h, in.b) / other(in.i, in.h, in.b) +
+                                          relu(in.d, in.i, in.h, in.b) / cast<float>(in.keys());
+            return std::vector<Func>{out};
+        },
+        Float(32), 16, 24, 16, 32);
+}
+
 TEST(SimtPrograms, empty_tensors) {
     CpuProgram program(causal, Float(32), 8, 8, 16, 16, serially(false));
     program.check({20, 0, 2, 1, 1}, {0, 1, 2, 3}, 2);

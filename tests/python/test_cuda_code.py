@@ -2,6 +2,7 @@
 
 import gym
 import pytest
+import strobe
 import torch
 from strobe._library import ask
 from strobe.flex import describe_flex_attention
@@ -19,6 +20,14 @@ def test_wide_integers_take_the_general_kernel():
     query = torch.empty(2, 4, 64, 64, dtype=torch.bfloat16)
     text = describe_flex_attention(query, query, query, None, lambda b, h, q, k: labels[q] == labels[k])
     ask("strobe_python_compile", text, "sm_90a")
+
+
+def test_older_machines():
+    query = torch.empty(2, 4, 64, 64, dtype=torch.bfloat16)
+    text = describe_flex_attention(query, query, query, None, lambda b, h, q, k: k <= q)
+    ask("strobe_python_compile", text, "sm_86")
+    with pytest.raises(strobe.CompileError, match="no code generator for sm_75"):
+        ask("strobe_python_compile", text, "sm_75")
 
 
 def test_float32():
