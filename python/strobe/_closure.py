@@ -1,6 +1,6 @@
 """What a function depends on, as a key: so that a trace can be used again.
 
-The walk covers code, defaults, closure cells and the globals that the code names. Numbers, strings and types count by
+The walk covers code, defaults, closure cells and the globals that the code names. Numbers and strings count by
 value; tensors by type and rank, and are collected; anything else makes the function unknown, and it is traced at every call.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import torch
 
-_PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device, type, types.BuiltinFunctionType)
+_PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device, types.BuiltinFunctionType)
 _MODULES = (torch, math, operator, torch.nn.functional)
 _UNKNOWN = object()
 
@@ -46,6 +46,8 @@ def _walk(value: Any, tensors: list[torch.Tensor], seen: set[int]) -> Any:
     if isinstance(value, _PLAIN):
         # 1, 1.0 and True are equal but trace differently.
         return value if not isinstance(value, (bool, int, float)) else (type(value), repr(value))
+    if isinstance(value, type) and value.__module__.split(".")[0] in ("builtins", "torch"):
+        return value  # other classes may hold settings that change
     if isinstance(value, torch.Tensor):
         for n, known in enumerate(tensors):
             if known is value:

@@ -69,6 +69,7 @@ class Trace:
         length = a.tensor.shape[-1]
         if a.tensor.dim() != len(a.indices) + 1 or b.tensor.dim() != len(b.indices) + 1 or b.tensor.shape[-1] != length:
             _refuse("an inner product takes two vectors of one length: index all dimensions but the last of both")
+        self.fixed = True  # the length is a constant of the text
         n = len(self.constant_sizes)
         over = self._algorithm.axis(f"r{n}", length)
         factors = []

@@ -186,6 +186,26 @@ def test_captured_objects():
         reference.check(strobe.flex_attention(query, key, value, bias), reference.expected(query, key, value, bias)[0])
 
 
+class Settings:
+    window = 3
+
+
+def test_settings_in_classes_and_globals_are_not_frozen():
+    query, key, value = inputs()
+    mask = lambda b, h, q, k: (q - k).abs() < Settings.window  # noqa: E731
+    for Settings.window in (3, 11):
+        want, _ = reference.expected(query, key, value, None, mask)
+        reference.check(strobe.flex_attention(query, key, value, block_mask=mask), want)
+
+
+def test_inner_products_of_other_lengths():
+    query, key, value = inputs()
+    for length in (4, 6):
+        a, b_ = torch.randn(33, length), torch.randn(33, length)
+        mod = lambda s, b, h, q, k: s + torch.dot(a[q], b_[k])  # noqa: E731, B023
+        reference.check(strobe.flex_attention(query, key, value, mod), reference.expected(query, key, value, mod)[0])
+
+
 def test_negative_indices_count_from_the_end():
     query, key, value = inputs()
     table = torch.randn(70)
