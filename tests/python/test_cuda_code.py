@@ -8,7 +8,7 @@ from strobe._library import ask
 from strobe.flex import describe_flex_attention
 
 
-@pytest.mark.parametrize("name", ["causal", "documents", "global_window", "bias_half", "softcap"])
+@pytest.mark.parametrize("name", ["causal", "documents", "global_window", "bias_half", "softcap", "per_batch"])
 def test_assembles(name):
     score_mod, mask_mod = gym.ALL[name][0](4, 64)
     query = torch.empty(2, 4, 64, 64, dtype=torch.bfloat16)
