@@ -109,26 +109,36 @@ struct Softmax {
  *     row_max = max over j of s           weights = exp(s - row_max) / row_sum
  *     row_sum = sum over j of exp(s - row_max)      lse = row_max + log(row_sum)
  *
- * A row whose every s is -inf has weights 0 and lse -inf, never NaN. */
-inline Softmax softmax(const Halide::Expr &s, const Halide::Expr &keys) {
+ * A row whose every s is -inf has weights 0 and lse -inf, never NaN.
+ *
+ * With a \p sink, an Expr over i, h, b, one more element takes part in the maximum and
+ * the sum, and in nothing else: an attention sink (a learned logit a head,
+ * arXiv:2508.10925), or softmax plus one if it is 0. */
+inline Softmax softmax(const Halide::Expr &s, const Halide::Expr &keys, const Halide::Expr &sink = Halide::Expr()) {
     Halide::Var i("i"), j("j"), h("h"), b("b");
     Halide::RDom all(0, keys, "j");
     Halide::Func score("score"), row_max("row_max"), exponential("exponential"), row_sum("row_sum");
     Softmax result{Halide::Func("weights"), Halide::Func("row_lse")};
 
     score(j, i, h, b) = s;
-    row_max(i, h, b) = -std::numeric_limits<float>::infinity();
+    row_max(i, h, b) = sink.defined() ? sink : Halide::Expr(-std::numeric_limits<float>::infinity());
     row_max(i, h, b) = Halide::max(row_max(i, h, b), score(all, i, h, b));
 
     // A finite pivot, so that a row without keys has exp(-inf), not exp(-inf + inf).
     Halide::Expr pivot = Halide::max(row_max(i, h, b), std::numeric_limits<float>::lowest());
     exponential(j, i, h, b) = Halide::exp(score(j, i, h, b) - pivot);
+    row_sum(i, h, b) = sink.defined() ? Halide::exp(sink - pivot) : Halide::Expr(0.0f);
     row_sum(i, h, b) += exponential(all, i, h, b);
 
     Halide::Expr sum = row_sum(i, h, b);
     result.weights(j, i, h, b) = Halide::select(sum > 0, exponential(j, i, h, b) / sum, 0.0f);
     result.lse(i, h, b) = pivot + Halide::log(sum);
     return result;
+}
+
+/** 1 / (1 + exp(-x)). */
+inline Halide::Expr sigmoid(const Halide::Expr &x) {
+    return 1.0f / (1.0f + Halide::exp(-x));
 }
 
 /** weighted_sum(d, i, h, b) = sum over j of weights(j, i, h, b) * v(d, j, grouped(h), b).

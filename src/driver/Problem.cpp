@@ -1,11 +1,12 @@
 #include "Problem.h"
 
-#include "Reference.h"
+#include "AxisLengths.h"
 #include "support/Error.h"
 #include "support/NearestName.h"
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 namespace strobe {
@@ -48,17 +49,6 @@ T convert(double x) {
     }
 }
 
-/** The extent of a dimension as the algorithm declares it. */
-int declared_extent(Parameter *p, const std::string &name, int dim) {
-    const Expr extent = p ? p->extent_constraint(dim) : Expr();
-    auto value = extent.defined() ? Internal::as_const_int(Internal::simplify(extent)) : std::nullopt;
-    if (!value) {
-        strobe_user_error() << "the algorithm needs an input " << name
-                            << " whose innermost dimension has a constant extent, as strobe::Attention declares it";
-    }
-    return static_cast<int>(*value);
-}
-
 double scalar_value(const Parameter &p, const Problem &problem) {
     auto given = problem.scalars.find(p.name());
     Expr e = given != problem.scalars.end() ? Expr(given->second) : p.default_value();
@@ -91,32 +81,34 @@ void set_scalar(Parameter &p, double value) {
     }
 }
 
-void fill_extra(Buffer<> &buffer, std::mt19937 &random) {
-    if (buffer.type().is_float()) {
+/** Each number below \p count once, in random order, again and again. */
+void fill_indices(Buffer<> &buffer, int count, std::mt19937 &random) {
+    std::vector<int> order(count);
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), random);
+    fill(buffer, [&](int64_t index) { return double(order[index % count]); });
+}
+
+void fill_input(Buffer<> &buffer, const InputSizes &input, std::mt19937 &random) {
+    if (buffer.type().is_float() && buffer.dimensions() > 1) {
+        std::normal_distribution<double> normal;
+        fill(buffer, [&](int64_t) { return normal(random); });
+    } else if (buffer.type().is_float()) {
         const double n = static_cast<double>(buffer.dim(0).extent());
         fill(buffer, [&](int64_t index) {
             return std::exp2(-8.0 * static_cast<double>(index % buffer.dim(0).extent() + 1) / n);
         });
-        return;
+    } else if (input.greatest_index) {
+        fill_indices(buffer, *input.greatest_index + 1, random);
+    } else {
+        // About six segments along the innermost dimension.
+        std::bernoulli_distribution next(std::min(1.0, 6.0 / std::max(1, buffer.dim(0).extent())));
+        int id = 0;
+        fill(buffer, [&](int64_t index) {
+            id = index % buffer.dim(0).extent() == 0 ? 0 : id + int(next(random));
+            return double(id);
+        });
     }
-    // About six segments along the innermost dimension.
-    std::bernoulli_distribution next(std::min(1.0, 6.0 / std::max(1, buffer.dim(0).extent())));
-    int id = 0;
-    fill(buffer, [&](int64_t index) {
-        id = index % buffer.dim(0).extent() == 0 ? 0 : id + int(next(random));
-        return double(id);
-    });
-}
-
-std::vector<int> output_sizes(Instance &instance, const Func &output, const Problem &problem) {
-    if (output.dimensions() == 4) {
-        return {declared_extent(instance.input("v"), "v", 0), problem.queries, problem.heads, problem.batch};
-    }
-    if (output.dimensions() == 3) {
-        return {problem.queries, problem.heads, problem.batch};
-    }
-    strobe_user_error() << "output " << output.name() << " has " << output.dimensions()
-                        << " dimensions; supported here: (value, query, head, batch) and (query, head, batch)";
 }
 
 }  // namespace
@@ -149,44 +141,31 @@ void bind_inputs(Instance &instance, const Problem &problem) {
         }
     }
 
-    std::mt19937 random(problem.seed);
-    std::normal_distribution<double> normal;
-    for (const char *name : {"q", "k", "v"}) {
-        Parameter *p = instance.input(name);
-        const bool query = *name == 'q';
-        Buffer<> buffer(p ? p->type() : Float(32), {declared_extent(p, name, 0), query ? problem.queries : problem.keys,
-                                                    query ? problem.heads : problem.kv_heads, problem.batch});
-        fill(buffer, [&](int64_t) { return normal(random); });
-        p->set_buffer(buffer);
-    }
-    bool more = false;
     for (Parameter &p : instance.inputs) {
         if (!p.is_buffer()) {
             set_scalar(p, scalar_value(p, problem));
-        } else {
-            more = more || !p.buffer().defined();
         }
     }
-    if (!more) {
-        return;
-    }
-    std::vector<Buffer<>> outputs = make_outputs(instance, instance.outputs, problem);
-    Pipeline(instance.outputs).infer_input_bounds(Realization(outputs), get_host_target());
+    const AxisLengths lengths(instance, problem);
+    std::mt19937 random(problem.seed);
     for (Parameter &p : instance.inputs) {
-        const std::string &name = p.name();
-        if (p.is_buffer() && name != "q" && name != "k" && name != "v") {
-            Buffer<> buffer = p.buffer();
-            fill_extra(buffer, random);
+        if (p.is_buffer() && !p.buffer().defined()) {
+            Buffer<> buffer(p.type(), lengths.input(p.name()).sizes);
+            fill_input(buffer, lengths.input(p.name()), random);
+            p.set_buffer(buffer);
         }
     }
 }
 
 std::vector<Buffer<>> make_outputs(Instance &instance, const std::vector<Func> &outputs, const Problem &problem) {
+    const AxisLengths lengths(instance, problem);
     std::vector<Buffer<>> buffers;
     for (const Func &f : outputs) {
-        Buffer<> buffer(f.type(), output_sizes(instance, f, problem));
-        fill(buffer, [](int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
-        buffers.push_back(buffer);
+        for (const Type &type : f.types()) {
+            Buffer<> buffer(type, lengths.output(buffers.size()));
+            fill(buffer, [](int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
+            buffers.push_back(buffer);
+        }
     }
     return buffers;
 }

@@ -3,8 +3,8 @@
 
 /** \file
  * Sizes and data to run an algorithm on, and how two results compare. Works for
- * every algorithm that has inputs q, k, v and outputs of rank 4 (value, query,
- * head, batch) or 3 (query, head, batch), as strobe::Attention declares them. */
+ * every algorithm that the derivation understands: its axes have roles, and a
+ * problem says how long the axes of each role are. */
 
 #include "Instance.h"
 
@@ -17,15 +17,18 @@ struct Problem {
     int batch = 1, heads = 4, kv_heads = 4, queries = 1024, keys = 1024;
     uint32_t seed = 0;
     std::map<std::string, double> scalars;  // by name; the others take their defaults
+    std::map<std::string, int> sizes;       // of further axes by name; the others have 3 elements
 };
 
 /** Throws UserError when a size is not positive, or heads are no multiple of kv_heads. */
 void check_problem(const Problem &problem);
 
-/** q, k and v of the problem's sizes and every scalar. Further buffers
- * get the sizes that the algorithm reads of them. Data: q, k, v normal; other
- * floats the falling powers of two that ALiBi uses; integers are the ids of
- * random consecutive segments.
+/** Every input of the problem's sizes, and every scalar. The rows have `queries`, the
+ * stream `keys` elements; the batch axes, innermost first, `heads` and `batch`; an
+ * input that is indexed by a quotient of the heads has `kv_heads`. Data: tensors are
+ * normal; one-dimensional floats the falling powers of two that ALiBi uses;
+ * integers are the ids of random consecutive segments, or, where they index
+ * another input, shuffled indices of it. Buffers that are bound already stay.
  * Throws UserError for a scalar that the algorithm does not have or that is
  * outside its declared range. */
 void bind_inputs(Instance &instance, const Problem &problem);

@@ -47,7 +47,7 @@ json row_of(const std::string &variant, const std::string &system, const std::st
             {"group", p.heads / p.kv_heads},
             {"S", p.queries},
             {"Sk", p.keys},
-            {"D", instance.input("q")->buffer().dim(0).extent()},
+            {"D", instance.input("q") ? instance.input("q")->buffer().dim(0).extent() : 0},
             {"ms", seconds * 1e3},
             {"tflops", dense_flops(instance, p) / seconds / 1e12}};
 }

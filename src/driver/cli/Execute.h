@@ -39,12 +39,12 @@ struct Verdict {
         return to_float64 <= allowed;
     }
 };
-/** The error rule for output \p n (0: out, others: lse): twice what the unscheduled
- * algorithm loses against float64, and a rounding of the exponents, of the weights
- * and of the result; for lse 1e-3. */
+/** The error rule for output \p n: twice what the unscheduled algorithm loses against
+ * float64, and a rounding of the exponents, of the weights and of the result; 1e-3 at
+ * least for float32 outputs with fewer dimensions than the first, such as lse. */
 Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Result &exact);
 
-/** Multiply-adds count two: 2 * (D + Dv) * Sq * Sk * H * B, masked or not. */
+/** Multiply-adds of contractions count two, masked or not. */
 double dense_flops(Instance &instance, const Problem &problem);
 
 }  // namespace strobe

@@ -1,5 +1,6 @@
 #include "Execute.h"
 #include "Progress.h"
+#include "schedule/ResolveNames.h"
 
 #include <algorithm>
 #include <cmath>
@@ -48,7 +49,7 @@ int run_command(Request request) {
                     duration(result.seconds).c_str(), dense_flops(instance, request.problem) / result.seconds / 1e9,
                     duration(result.compile_seconds).c_str());
         for (size_t n = 0; n < result.outputs.size(); n++) {
-            print_output(n == 0 ? "out" : n == 1 ? "lse" : std::to_string(n), result.outputs[n]);
+            print_output(base_name(instance.outputs[n].name()), result.outputs[n]);
         }
     }
     return 0;
@@ -61,6 +62,7 @@ int check_command(Request request) {
     bool first = true;
     for (const std::string &name : requested_algorithms(request)) {
         auto instance = [&] { return prepare(name, params, request); };
+        const std::vector<Func> outputs = instance().outputs;
         progress.step(name + ": scheduled by Strobe");
         const Result ours = run_scheduled(request, instance(), 0);
         progress.step(name + ": unscheduled");
@@ -73,9 +75,10 @@ int check_command(Request request) {
             first = false;
         }
         for (size_t n = 0; n < ours.outputs.size(); n++) {
+            const std::string label = base_name(outputs[n].name());
             const Verdict verdict = judge(n, ours, reference, exact);
             failures += !verdict.ok();
-            std::printf("%-16s %-6s %13.3g %13.3g %13.3g  %s\n", n ? "" : name.c_str(), n ? "lse" : "out",
+            std::printf("%-16s %-6s %13.3g %13.3g %13.3g  %s\n", n ? "" : name.c_str(), label.c_str(),
                         verdict.to_unscheduled, verdict.to_float64, verdict.allowed, verdict.ok() ? "ok" : "WRONG");
         }
     }
