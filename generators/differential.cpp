@@ -1,7 +1,8 @@
 #include "strobe/generator.h"
 
 /** Differential attention (arXiv:2410.05258): the difference of two softmaxes weighs the
- * values. q and k have two heads for each of v and out, one for each softmax. */
+ * values, and the result is normalised over its features. q and k have two heads for
+ * each of v and out, one for each softmax. */
 class Differential : public strobe::Algorithm<Differential> {
 public:
     Input<Buffer<void, 4>> q{"q"}, k{"k"}, v{"v"};
@@ -27,7 +28,10 @@ public:
         Halide::RDom all(0, keys, "j");
         Func sum("weighted_sum");
         sum(d, i, h, b) += weights(all, i, h, b) * Halide::cast<float>(v(d, all, h, b));
-        out(d, i, h, b) = stored(sum(d, i, h, b));
+        Halide::RDom c(0, valued(), "c");
+        Func squares("squares");
+        squares(i, h, b) += sum(c, i, h, b) * sum(c, i, h, b);
+        out(d, i, h, b) = stored(sum(d, i, h, b) / sqrt(squares(i, h, b) / float(valued()) + 1e-5f));
     }
 };
 

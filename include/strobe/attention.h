@@ -87,6 +87,36 @@ Halide::Expr same_document(const Source &document, const Halide::Expr &i, const 
                            const Halide::Expr &b) {
     return document(i, b) == document(j, b);
 }
+
+/** No key further away than `reach`, and of those every `step`-th (arXiv:2004.05150, section 3.1). */
+inline Halide::Expr dilated_window(const Halide::Expr &i, const Halide::Expr &j, const Halide::Expr &reach,
+                                   const Halide::Expr &step) {
+    return Halide::abs(i - j) <= reach && (i - j) % step == 0;
+}
+
+/** A window around the query; the first `global` positions see all and are seen by all (arXiv:2004.05150). */
+inline Halide::Expr global_window(const Halide::Expr &i, const Halide::Expr &j, const Halide::Expr &reach,
+                                  const Halide::Expr &global) {
+    return Halide::abs(i - j) <= reach || i < global || j < global;
+}
+
+/** Positions are the cells of a grid, row by row, `width` in a row: only keys at most
+ * `reach` cells away in both directions (neighbourhood attention, arXiv:2204.07143). */
+inline Halide::Expr neighbourhood(const Halide::Expr &i, const Halide::Expr &j, const Halide::Expr &width,
+                                  const Halide::Expr &reach) {
+    return Halide::abs(i / width - j / width) <= reach && Halide::abs(i % width - j % width) <= reach;
+}
+
+/** The sequence is a noisy copy of `length` positions followed by a clean one, both in
+ * blocks: noisy blocks see themselves and all earlier clean ones, clean blocks see
+ * clean ones up to themselves (block diffusion, arXiv:2503.09573). */
+inline Halide::Expr block_diffusion(const Halide::Expr &i, const Halide::Expr &j, const Halide::Expr &length,
+                                    const Halide::Expr &block) {
+    const Halide::Expr clean_i = i >= length, clean_j = j >= length;
+    const Halide::Expr block_i = (i % length) / block, block_j = (j % length) / block;
+    return (!clean_i && !clean_j && block_i == block_j) || (!clean_i && clean_j && block_j < block_i) ||
+           (clean_i && clean_j && block_j <= block_i);
+}
 // @}
 
 /** Scores capped smoothly to (-cap, cap): cap * tanh(s / cap) (Gemma 2, arXiv:2408.00118). */
@@ -134,6 +164,32 @@ inline Softmax softmax(const Halide::Expr &s, const Halide::Expr &keys, const Ha
     result.weights(j, i, h, b) = Halide::select(sum > 0, exponential(j, i, h, b) / sum, 0.0f);
     result.lse(i, h, b) = pivot + Halide::log(sum);
     return result;
+}
+
+/** t(d, s, h, b) divided by the root of the mean square of its features, times weights(d, which)
+ * (RMSNorm, arXiv:1910.07467). */
+template<typename Source>
+Halide::Func normalised(const Tensor &t, const Source &weights, int which) {
+    Halide::Var d("d"), s("s"), h("h"), b("b");
+    Halide::RDom c(0, t.features, "c");
+    Halide::Func squares("squares"), normalised("normalised");
+    squares(s, h, b) += Halide::pow(Halide::cast<float>(t.element(c, s, h, b)), 2);
+    normalised(d, s, h, b) = Halide::cast<float>(t.element(d, s, h, b)) *
+                             (1.0f / Halide::sqrt(squares(s, h, b) / Halide::cast<float>(t.features) + 1e-6f)) *
+                             weights(d, which);
+    return normalised;
+}
+
+/** t(d, s, h, b) with feature d and the one half of the features away rotated by the angle of
+ * position s (arXiv:2104.09864, as in Llama). cosine and sine are (d, s) tensors, \p features even. */
+template<typename Source>
+Halide::Func rotated(const Halide::Func &t, const Source &cosine, const Source &sine, int features) {
+    Halide::Var d("d"), s("s"), h("h"), b("b");
+    Halide::Func rotated("rotated");
+    Halide::Expr partner = t((d + features / 2) % features, s, h, b);
+    rotated(d, s, h, b) =
+        t(d, s, h, b) * cosine(d, s) + Halide::select(d < features / 2, -partner, partner) * sine(d, s);
+    return rotated;
 }
 
 /** 1 / (1 + exp(-x)). */

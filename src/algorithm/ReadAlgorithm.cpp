@@ -2,6 +2,7 @@
 
 #include "AxisUsage.h"
 #include "MatchUpdate.h"
+#include "MergeAxes.h"
 #include "support/Error.h"
 #include "support/Log.h"
 
@@ -345,6 +346,7 @@ ReductionGraph read_algorithm(const std::vector<Func> &outputs) {
     for (const Func &f : outputs) {
         reader.read_output(f);
     }
+    merge_axes(reader.graph);
     strobe_debug(2) << reader.graph;
     return reader.graph;
 }

@@ -27,6 +27,8 @@ class Deriver {
     std::set<std::string> stream_dependencies(const Expr &e) const;
     Knowledge knowledge(int pass) const;
     void place(const Reduction &r);
+    void place_after(const Reduction &r);
+    Knowledge everything() const;
     void place_output(const Output &o);
 
 public:
@@ -100,11 +102,37 @@ void Deriver::place(const Reduction &r) {
     }
 }
 
-void Deriver::place_output(const Output &o) {
+/** After the last pass: all results are sums of moments, or numbers. */
+Knowledge Deriver::everything() const {
     Knowledge known{graph, draft.plan.roles.stream, {}, draft.nonnegative};
     for (const auto &[name, derived] : draft.derived) {
         known.values[name] = derived.value;
     }
+    for (const Reduction &r : draft.plan.after) {
+        Term number;
+        number.coefficient = r.ref();
+        known.values[r.name] = {number};
+    }
+    return known;
+}
+
+/** A reduction of finished results. */
+void Deriver::place_after(const Reduction &r) {
+    Reduction finished = r;
+    const Knowledge known = everything();
+    Separator separator(known);
+    try {
+        finished.body = separator.value(r.body);
+        finished.init = r.init.defined() ? separator.value(r.init) : r.init;
+    } catch (const Blocked &blocked) {
+        strobe_user_error() << "Func " << r.name << ": " << text_of(blocked.expr)
+                            << " cannot be computed after the stream: " << blocked.reason << ".";
+    }
+    draft.plan.after.push_back(finished);
+}
+
+void Deriver::place_output(const Output &o) {
+    const Knowledge known = everything();
     Output output = o;
     Separator separator(known);
     for (const std::string &name : references(graph, o.value)) {
@@ -131,6 +159,8 @@ Plan Deriver::derive() {
     for (const Reduction &r : graph.reductions) {
         if (contains(r.over, stream)) {
             place(r);
+        } else if (contains(draft.plan.roles.after, r.name)) {
+            place_after(r);
         } else {
             draft.plan.inner.push_back(r.name);
         }

@@ -37,11 +37,13 @@ int Draft::pivot(int index, const Expr &exponent, const std::vector<Expr> &guard
     return int(p.pivots.size()) - 1;
 }
 
-Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot) {
+Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot,
+                   int degree) {
     Pass &p = pass(index);
     const Expr condition = all_of(guard);
     for (const Moment &m : p.moments) {
-        if (m.op == op && m.type == type && m.pivot == pivot && same(m.guard, condition) && same(m.factor, factor)) {
+        if (m.op == op && m.type == type && m.pivot == pivot && m.degree == degree && same(m.guard, condition) &&
+            same(m.factor, factor)) {
             return m.ref();
         }
     }
@@ -52,8 +54,9 @@ Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &g
     m.pivot = pivot;
     m.guard = condition;
     m.factor = factor;
+    m.degree = degree;
     std::set<std::string> uses;
-    for (const Expr &e : {condition, factor}) {
+    for (const Expr &e : {condition, factor, pivot >= 0 ? p.pivots[pivot].exponent : Expr()}) {
         const std::vector<std::string> axes = axes_of(graph, e);
         uses.insert(axes.begin(), axes.end());
     }
@@ -69,7 +72,7 @@ Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &g
         }
     }
     p.moments.push_back(m);
-    if (op == ReduceOp::Sum && (!factor.defined() || is_nonnegative(factor, {}))) {
+    if (op == ReduceOp::Sum && degree == 0 && (!factor.defined() || is_nonnegative(factor, {}))) {
         nonnegative.insert(m.name);
     }
     return m.ref();
@@ -104,6 +107,47 @@ public:
     void derive();
 };
 
+/** A term as e^E times a polynomial of degree at most 1 in E, and the rest of its factor. */
+struct Centred {
+    int degree = 0;
+    Expr rest;  // undefined: 1
+};
+
+void split_factor(const Expr &e, const Expr &power, Centred &result) {
+    const Mul *op = e.as<Mul>();
+    if (result.degree == 0 && same(strip_casts(e), strip_casts(power))) {
+        result.degree = 1;
+    } else if (op) {
+        split_factor(op->a, power, result);
+        split_factor(op->b, power, result);
+    } else {
+        result.rest = times(result.rest, e);
+    }
+}
+
+Centred centred(const Term &term) {
+    Centred result;
+    if (term.factor.defined() && term.power.defined()) {
+        split_factor(term.factor, term.power, result);
+    }
+    return result.degree ? result : Centred{0, term.factor};
+}
+
+/** All terms are e^E times polynomials in E, with the same E and otherwise the same factors:
+ * once they are centred, nothing large is left that could cancel. */
+bool all_centred(const Terms &terms) {
+    bool any = false;
+    for (const Term &term : terms) {
+        const Centred c = centred(term);
+        any = any || c.degree > 0;
+        if (!term.power.defined() || !same(term.power, terms[0].power) || !same(term.guard, terms[0].guard) ||
+            !same(c.rest, centred(terms[0]).rest)) {
+            return false;
+        }
+    }
+    return any;
+}
+
 /** Rule S2: terms that only make sense together are kept apart only if they share a sign. */
 void ReductionDeriver::refuse_cancellation(const Terms &terms) const {
     bool offset = false, one_sign = true;
@@ -112,7 +156,7 @@ void ReductionDeriver::refuse_cancellation(const Terms &terms) const {
         one_sign = one_sign && (!term.coefficient.defined() || is_nonnegative(term.coefficient, draft.nonnegative)) &&
                    (!term.factor.defined() || is_nonnegative(term.factor, {}));
     }
-    if (offset && terms.size() > 1 && !one_sign) {
+    if (offset && terms.size() > 1 && !one_sign && !all_centred(terms)) {
         throw Blocked{
             r.body, separator.live(r.body),
             "it adds an earlier result to the stream, and the sums of the two parts can cancel to the last digit"};
@@ -124,23 +168,50 @@ void ReductionDeriver::refuse_cancellation(const Terms &terms) const {
 Terms ReductionDeriver::sum() {
     const Terms separated = separator.separate(r.body);
     refuse_cancellation(separated);
+    // Before the moments are known: parts of the value by the moment that they multiply.
     Terms value;
+    Terms by_moment;
     for (const Term &term : separated) {
-        Term part;
-        part.coefficient = term.coefficient;
-        part.scale = term.scale;
         if (term.is_free()) {
+            Term part = term;
             part.coefficient = times(term.coefficient, cast(r.type, draft.graph.axis(r.over[0]).extent));
-        } else {
-            int pivot = -1;
-            if (term.power.defined()) {
-                const Expr power = term.power.type().bits() < 32 ? cast<float>(term.power) : term.power;
-                pivot = draft.pivot(pass, power, term.guard);
-                part.scale = part.scale.plus(LinearForm(draft.pass(pass).pivots[pivot].ref()));
+            value.push_back(part);
+            continue;
+        }
+        Term part = term;
+        if (term.power.defined()) {
+            part.power = term.power.type().bits() < 32 ? cast<float>(term.power) : term.power;
+            const int pivot = draft.pivot(pass, part.power, term.guard);
+            const Expr p = draft.pass(pass).pivots[pivot].ref();
+            part.scale = part.scale.plus(LinearForm(p));
+            if (const Centred c = centred(term); c.degree) {
+                // E = u + p; what multiplies p joins the terms of degree 0.
+                Term constant = part;
+                constant.factor = c.rest;
+                constant.coefficient = times(part.coefficient, cast(r.type, p));
+                by_moment.push_back(constant);
             }
-            const Expr factor = term.factor.defined() ? cast(r.type, term.factor) : Expr();
-            part.coefficient =
-                times(term.coefficient, draft.moment(pass, ReduceOp::Sum, r.type, term.guard, factor, pivot));
+        }
+        by_moment.push_back(part);
+    }
+    std::stable_sort(by_moment.begin(), by_moment.end(),
+                     [](const Term &x, const Term &y) { return centred(x).degree > centred(y).degree; });
+    for (const Term &term : collected(by_moment, r.type)) {
+        const int pivot = term.power.defined() ? draft.pivot(pass, term.power, term.guard) : -1;
+        const Centred c = centred(term);
+        const auto moment = [&](int degree) {
+            return draft.moment(pass, ReduceOp::Sum, r.type, term.guard,
+                                c.rest.defined() ? cast(r.type, c.rest) : Expr(), pivot, degree);
+        };
+        Term part;
+        part.scale = term.scale;
+        part.coefficient = times(term.coefficient, moment(c.degree));
+        for (int lower = c.degree; lower-- > 0;) {
+            moment(lower);
+        }
+        if (c.degree) {
+            separator.notes.push_back("a sum of u * exp(u) with u = " + text_of(term.power) +
+                                      " - p is centred: when p moves to q, (p - q) times the sum of exp(u) is added");
         }
         value.push_back(part);
     }

@@ -29,7 +29,8 @@ struct Draft {
     explicit Draft(const ReductionGraph &graph);
     Pass &pass(int index);
     /** The Variable of a moment of this pass, a new one if there is none like it. */
-    Expr moment(int pass, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot = -1);
+    Expr moment(int pass, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot = -1,
+                int degree = 0);
     /** The pivot of an exponential whose elements count under this guard. */
     int pivot(int pass, const Expr &exponent, const std::vector<Expr> &guard);
 };
@@ -37,7 +38,8 @@ struct Draft {
 /** Adds \p r to the pass. Throws Blocked, with the draft as it was, if an earlier
  * result of the same pass is in the way.
  *
- *  sum:           one moment a term; what is free of the stream multiplies it later (R1, R2)
+ *  sum:           a term whose factor is the exponent of its own pivot is centred (R3):
+ *                 sum E e^E = e^p (sum u e^u + p sum e^u) with u = E - p. Else one moment a term; what is free of the stream multiplies it later (R1, R2)
  *  max:           max(pure x + pure rho) = rho + max(x); of a positive exponential,
  *                 through its exponent (R4)
  *  min, product, and, or:  bodies free of the same pass' results */

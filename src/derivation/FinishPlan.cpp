@@ -47,6 +47,13 @@ void Finisher::add_needs(const Expr &e, Names &names) const {
         if (!names.insert(name).second) {
             continue;
         }
+        const auto after = std::find_if(plan.after.begin(), plan.after.end(),
+                                        [&](const Reduction &r) { return name == "%" + r.name; });
+        if (after != plan.after.end()) {
+            add_needs(after->body, names);
+            add_needs(after->init, names);
+            continue;
+        }
         if (const Reduction *r = graph.referred(Variable::make(Int(32), name)); r && !draft.derived.count(r->name)) {
             add_needs(r->body, names);
         }
@@ -66,6 +73,13 @@ Names Finisher::needed() const {
                 if (names.count(m.name)) {
                     add_needs(m.guard, names);
                     add_needs(m.factor, names);
+                    if (m.degree > 0) {
+                        const auto lower = std::find_if(pass.moments.begin(), pass.moments.end(), [&](const Moment &o) {
+                            return o.degree == 0 && o.op == m.op && o.type == m.type && o.pivot == m.pivot &&
+                                   same(o.guard, m.guard) && same(o.factor, m.factor);
+                        });
+                        names.insert(lower->name);
+                    }
                     if (m.pivot >= 0) {
                         add_needs(pass.pivots[m.pivot].ref(), names);
                         add_needs(pass.pivots[m.pivot].exponent, names);
@@ -118,6 +132,11 @@ void Finisher::drop_unused(const Names &needs) {
 
 void Finisher::rename() {
     int pivots = 0, moments = 0;
+    // Of those that move together, the higher degree first: it needs the others as they were.
+    for (Pass &pass : plan.passes) {
+        std::stable_sort(pass.moments.begin(), pass.moments.end(),
+                         [](const Moment &x, const Moment &y) { return x.degree > y.degree; });
+    }
     for (Pass &pass : plan.passes) {
         for (Pivot &p : pass.pivots) {
             const Expr old = p.ref();
@@ -135,6 +154,10 @@ void Finisher::rename() {
         for (Readout &r : pass.readouts) {
             r.value = with_names(r.value);
         }
+    }
+    for (Reduction &r : plan.after) {
+        r.body = with_names(r.body);
+        r.init = with_names(r.init);
     }
     for (Output &o : plan.outputs) {
         o.value = with_names(o.value);
@@ -248,6 +271,11 @@ void Finisher::add_facts() {
         plan.facts.push_back(
             {name, "inner",
              std::string("evaluated inside a tile: a ") + name_of(r.op) + " over " + over + " of " + text_of(r.body)});
+    }
+    for (const Reduction &r : plan.after) {
+        plan.facts.push_back({r.name, "after",
+                              std::string("a ") + name_of(r.op) + " over " + r.over[0] + " of " + text_of(r.body) +
+                                  ", of finished results: once a block of rows, after the walk"});
     }
     for (const Reduction &r : graph.reductions) {
         auto it = draft.derived.find(r.name);

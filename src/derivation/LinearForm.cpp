@@ -56,7 +56,8 @@ void LinearForm::add(const Expr &e, double scale) {
             }
         }
         add_atom(e, scale);
-    } else if (const Div *op = e.as<Div>(); op && (op->a.as<Add>() || op->a.as<Sub>())) {
+    } else if (const Div *op = e.as<Div>();
+               op && e.type().is_float() && (op->a.as<Add>() || op->a.as<Sub>() || op->a.as<Mul>())) {
         const LinearForm sum(op->a);
         for (const Part &p : sum.parts) {
             add_atom(p.atom / op->b, scale * p.coefficient);

@@ -7,6 +7,11 @@
  *
  *     moment = (op) over live j of  factor(j) * exp(exponent(j) - pivot)
  *
+ * times exponent(j) - pivot for a moment of degree 1. When a pivot moves from p to q,
+ * M becomes e^(p - q) M, and of degree 1, e^(p - q) (M + (p - q) M0), where M0 is the
+ * moment of degree 0 with the same pivot, guard and factor, which is kept too and comes
+ * later in the pass.
+ *
  * Exponents are natural (base e). After a pass its readouts turn pivots and
  * moments into the values that later passes and the outputs use. The Exprs follow
  * the conventions of ReductionGraph.h; pivots, moments and readouts are Variables
@@ -47,6 +52,7 @@ struct Moment {
     Expr guard;                     // Bool over axes: where the element counts. Undefined: everywhere
     Expr factor;                    // beta over axes (and in-tile reductions); undefined: 1
     std::vector<std::string> axes;  // free axes: query and batch, and perhaps one feature axis
+    int degree = 0;                 // times (exponent - pivot)^degree: 0 or 1
     Expr ref() const;
 };
 
@@ -68,7 +74,8 @@ struct Plan {
     Roles roles;
     std::vector<std::string> inner;  // reductions evaluated inside a tile (contractions), in order
     std::vector<Pass> passes;
-    std::vector<Output> outputs;  // value over pivots, moments, readouts and axes
+    std::vector<Reduction> after;  // of finished results along a feature axis, in order; bodies as outputs' values
+    std::vector<Output> outputs;  // value over pivots, moments, readouts, `after` and axes
     std::vector<Fact> facts;
 };
 

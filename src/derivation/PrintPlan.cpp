@@ -39,6 +39,9 @@ void print(std::ostream &stream, const Pass &pass) {
         if (m.factor.defined() || m.pivot < 0) {
             stream << text_of(m.factor) << (m.pivot < 0 ? "" : " * ");
         }
+        if (m.degree > 0) {
+            stream << "(" << text_of(pass.pivots[m.pivot].exponent) << " - " << pass.pivots[m.pivot].name << ") * ";
+        }
         if (m.pivot >= 0) {
             const Pivot &p = pass.pivots[m.pivot];
             stream << "exp(" << text_of(p.exponent) << " - " << p.name << ")";
@@ -81,6 +84,10 @@ std::ostream &operator<<(std::ostream &stream, const Plan &plan) {
     for (size_t i = 0; i < plan.passes.size(); i++) {
         stream << "pass " << i + 1 << " of " << plan.passes.size() << "\n";
         print(stream, plan.passes[i]);
+    }
+    for (const Reduction &r : plan.after) {
+        stream << "after " << r.ref() << "[" << list(r.axes) << "] = " << name_of(r.op) << " over " << list(r.over)
+               << " of " << text_of(r.body) << "\n";
     }
     for (const Output &o : plan.outputs) {
         stream << "output " << o.name << "[" << list(o.axes) << "] = " << text_of(o.value) << "\n";

@@ -42,8 +42,11 @@ class RoleFinder {
     int chain_length(const std::string &axis) const;
     bool follows_stream(const Reduction &r) const;
     void find_stream();
+    void add_after(const Reduction &r);
     std::vector<std::string> axes_in(const Expr &e) const;
-    std::vector<Operand> operands_of(const Reduction &r) const;
+    std::vector<Operand> operands_of(const Reduction &r, bool deep) const;
+    void add_leaves(const Expr &e, std::vector<Operand> &result) const;
+    bool find_query(const std::vector<std::string> &parallel, Names &scored, bool deep);
     void classify();
 
 public:
@@ -55,7 +58,7 @@ public:
         for (const Axis &a : graph.axes) {
             const bool reduced = std::any_of(graph.reductions.begin(), graph.reductions.end(),
                                              [&](const Reduction &r) { return contains(r.over, a.name); });
-            if (reduced && a.name != roles.stream) {
+            if (reduced && a.name != roles.stream && !contains(roles.features, a.name)) {
                 roles.inner.push_back(a.name);
             }
         }
@@ -128,12 +131,8 @@ void RoleFinder::find_stream() {
     }
     roles.stream = candidates[0];
     for (const Reduction &r : graph.reductions) {
-        if (!contains(r.over, roles.stream) && !contains(r.axes, roles.stream) && follows_stream(r)) {
-            strobe_user_error() << "Func " << r.name << " reduces " << list(r.over)
-                                << " after the stream: its body needs "
-                                << "the finished reductions over " << roles.stream
-                                << ". Only pointwise work may follow them; compute " << r.name
-                                << " in an algorithm of its own, from the stored output.";
+        if (!contains(r.over, roles.stream) && follows_stream(r)) {
+            add_after(r);
         }
         if (contains(r.over, roles.stream) && r.over.size() > 1) {
             strobe_user_error() << "Func " << r.name << " reduces " << list(r.over) << " at once; only the stream, "
@@ -143,11 +142,69 @@ void RoleFinder::find_stream() {
     }
 }
 
-std::vector<RoleFinder::Operand> RoleFinder::operands_of(const Reduction &r) const {
+/** r reduces finished results: legal for one axis that only outputs wait for. */
+void RoleFinder::add_after(const Reduction &r) {
+    for (const Reduction &user : graph.reductions) {
+        const bool streamed = contains(user.over, roles.stream) || contains(user.axes, roles.stream);
+        if (streamed && references(graph, user.body).count(r.name)) {
+            strobe_user_error() << "Func " << user.name << " walks " << roles.stream << " and needs " << r.name
+                                << ", which reduces " << list(r.over) << " of finished reductions over "
+                                << roles.stream << ". Only outputs may use what is reduced after the stream; compute "
+                                << user.name << " in an algorithm of its own, from the stored result.";
+        }
+    }
+    if (r.over.size() > 1 || contains(r.axes, roles.stream)) {
+        strobe_user_error() << "Func " << r.name << " reduces " << list(r.over) << " after the stream: its body needs "
+                            << "the finished reductions over " << roles.stream
+                            << (r.over.size() > 1 ? ". One axis at a time can be reduced there; reduce the others in "
+                                                    "a Func of their own."
+                                                  : ", so it may not depend on " + roles.stream + " itself.");
+    }
+    roles.after.push_back(r.name);
+}
+
+/** Inputs that meet the stream are operands wherever they stand; all else in e is a score. */
+void RoleFinder::add_leaves(const Expr &e, std::vector<Operand> &result) const {
+    class Find : public IRGraphVisitor {
+        using IRGraphVisitor::visit;
+        const RoleFinder &finder;
+        std::vector<Operand> &result;
+        void visit(const Call *op) override {
+            const std::vector<std::string> axes = finder.axes_in(op);
+            if (op->call_type == Call::Image && contains(axes, finder.roles.stream)) {
+                result.push_back({axes, true});
+            } else if (op->call_type == Call::Image) {
+                score.insert(axes.begin(), axes.end());
+            } else {
+                IRGraphVisitor::visit(op);
+            }
+        }
+        void visit(const Variable *op) override {
+            const std::vector<std::string> axes = finder.axes_in(op);
+            score.insert(axes.begin(), axes.end());
+        }
+
+    public:
+        Names score;
+        Find(const RoleFinder &finder, std::vector<Operand> &result) : finder(finder), result(result) {
+        }
+    } find(*this, result);
+    e.accept(&find);
+    find.score.insert(roles.stream);
+    result.push_back({{find.score.begin(), find.score.end()}, false});
+}
+
+/** \p deep: look for inputs inside of what is not a product too. */
+std::vector<RoleFinder::Operand> RoleFinder::operands_of(const Reduction &r, bool deep) const {
     std::vector<Operand> result;
     for (const Expr &factor : product_factors(r.body)) {
         const Call *call = strip_casts(factor).as<Call>();
-        result.push_back({axes_in(factor), call && call->call_type == Call::Image});
+        const bool load = call && call->call_type == Call::Image;
+        if (deep && !load && contains(axes_in(factor), roles.stream)) {
+            add_leaves(factor, result);
+        } else {
+            result.push_back({axes_in(factor), load});
+        }
     }
     return result;
 }
@@ -164,10 +221,9 @@ std::vector<std::string> RoleFinder::axes_in(const Expr &e) const {
     return axes_of(graph, without);
 }
 
-/** Query, batch and feature axes, from the factors of the streamed bodies: loads
- * that meet the stream are operands, everything else is a score. */
-void RoleFinder::classify() {
-    Names scored;
+/** Among the axes of scores, the one that fewest operands of the stream share. */
+bool RoleFinder::find_query(const std::vector<std::string> &parallel, Names &scored, bool deep) {
+    scored.clear();
     std::map<std::string, int> meets;  // of an axis: operands that it shares with the stream
     int operands = 0;
     for (const Reduction &r : graph.reductions) {
@@ -175,7 +231,7 @@ void RoleFinder::classify() {
         if (!streamed && !contains(r.axes, roles.stream)) {
             continue;
         }
-        for (const Operand &o : operands_of(r)) {
+        for (const Operand &o : operands_of(r, deep)) {
             if (!contains(o.axes, roles.stream)) {
                 continue;
             }
@@ -190,21 +246,35 @@ void RoleFinder::classify() {
             }
         }
     }
-    std::vector<std::string> parallel;
-    for (const Output &o : graph.outputs) {
-        for (const std::string &a : o.axes) {
-            if (!contains(parallel, a)) {
-                parallel.push_back(a);
-            }
-        }
-    }
     int least = operands;
     for (const std::string &a : parallel) {
-        if (scored.count(a) && (meets[a] < least)) {
+        if (scored.count(a) && meets[a] < least) {
             least = meets[a];
             roles.query = a;
         }
     }
+    return !roles.query.empty();
+}
+
+/** Query, batch and feature axes, from the factors of the streamed bodies: loads
+ * that meet the stream are operands, everything else is a score. */
+void RoleFinder::classify() {
+    std::vector<std::string> parallel;
+    const auto add = [&](const std::vector<std::string> &axes) {
+        for (const std::string &a : axes) {
+            if (!contains(parallel, a)) {
+                parallel.push_back(a);
+            }
+        }
+    };
+    for (const Output &o : graph.outputs) {
+        add(o.axes);
+    }
+    for (const std::string &name : roles.after) {
+        add(graph.reduction(name).over);
+    }
+    Names scored;
+    find_query(parallel, scored, true) || find_query(parallel, scored, false);
     if (roles.query.empty()) {
         strobe_user_error() << "Output " << graph.outputs[0].name << ": none of its dimensions (" << list(parallel)
                             << ") is a row: each one indexes every operand that is walked along " << roles.stream

@@ -15,6 +15,7 @@ struct Roles {
     std::vector<std::string> batch;     // grid axes: index both sides of a contraction (head, batch)
     std::vector<std::string> features;  // columns of the results, absent from scores (value's feature axis)
     std::vector<std::string> inner;     // contracted inside a tile (the head dimension of query and key)
+    std::vector<std::string> after;     // reductions of finished results along features, such as a norm of the output
 };
 
 /** The stream is the reduced axis with the longest chain of reductions that build
@@ -23,8 +24,10 @@ struct Roles {
  * query axis is the one on which streamed scores depend and the fewest operands
  * that are loaded along the stream; other axes of scores are batch axes; axes that
  * only such operands have are features.
+ * Axes that are reduced after the stream are features too.
  * Throws UserError naming the Func when there is no single stream, no row axis, an
- * output without rows, or a reduction behind the stream. */
+ * output without rows, or something walked along the stream that needs a reduction
+ * of finished results. */
 Roles find_roles(const ReductionGraph &graph);
 
 }  // namespace strobe

@@ -21,6 +21,10 @@ bool same_stream_part(const Term &a, const Term &b) {
 
 /** The sum, with what cancels gone. */
 Expr sum_of(const Expr &a, const Expr &b, Type t) {
+    const Select *x = a.as<Select>(), *y = b.as<Select>();
+    if (x && y && same(x->condition, y->condition) && is_zero(x->false_value) && is_zero(y->false_value)) {
+        return where_else_zero(x->condition, sum_of(x->true_value, y->true_value, t));
+    }
     return t.is_float() ? LinearForm(a).plus(LinearForm(b)).expr(t) : simplify(a + b);
 }
 

@@ -189,15 +189,16 @@ void AxisLengths::find_inputs(const std::vector<Parameter> &parameters, const Pr
         }
     });
     for_each_open([&](const Call *load, size_t n, const Expr &index) {
-        if (expr_uses_var(index, load->param.name() + ".extent." + std::to_string(n))) {
+        if (!UsesLoad(index).load && expr_uses_var(index, load->param.name() + ".extent." + std::to_string(n))) {
             settle(load->param, n, problem.kv_heads);
         }
     });
     for_each_open([&](const Call *load, size_t n, const Expr &index) {
-        if (index.as<Variable>() || expr_uses_var(index, load->param.name() + ".extent." + std::to_string(n))) {
+        const UsesLoad inner(index);
+        const bool of_heads = expr_uses_var(index, load->param.name() + ".extent." + std::to_string(n));
+        if (index.as<Variable>() || (!inner.load && of_heads)) {
             return;
         }
-        const UsesLoad inner(index);
         if (!inner.load) {
             if (const auto last = greatest(index, lengths, known)) {
                 settle(load->param, n, *last + 1);
@@ -207,6 +208,12 @@ void AxisLengths::find_inputs(const std::vector<Parameter> &parameters, const Pr
         // An index that is read from another input: room for all elements that it can
         // name, once it names as many as the stream has.
         std::optional<int> &limit = inputs[inner.load->param.name()].greatest_index;
+        // It may be clamped to the extent that is sought.
+        for (int d = 0; d < load->param.dimensions(); d++) {
+            for (const Parameter &p : parameters) {
+                known.insert({p.name() + ".extent." + std::to_string(d), 1 << 30});
+            }
+        }
         const auto one = greatest(LoadsAs(0).mutate(index), lengths, known);
         const auto two = greatest(LoadsAs(1).mutate(index), lengths, known);
         if (one && two && *two > *one) {

@@ -89,7 +89,8 @@ void fill_indices(Buffer<> &buffer, int count, std::mt19937 &random) {
     fill(buffer, [&](int64_t index) { return double(order[index % count]); });
 }
 
-void fill_input(Buffer<> &buffer, const InputSizes &input, std::mt19937 &random) {
+/** \p most: of integers that are lengths. */
+void fill_input(Buffer<> &buffer, const InputSizes &input, int most, std::mt19937 &random) {
     if (buffer.type().is_float() && buffer.dimensions() > 1) {
         std::normal_distribution<double> normal;
         fill(buffer, [&](int64_t) { return normal(random); });
@@ -98,6 +99,10 @@ void fill_input(Buffer<> &buffer, const InputSizes &input, std::mt19937 &random)
         fill(buffer, [&](int64_t index) {
             return std::exp2(-8.0 * static_cast<double>(index % buffer.dim(0).extent() + 1) / n);
         });
+    } else if (buffer.dimensions() == 1) {
+        // Lengths.
+        std::uniform_int_distribution<int> length(0, most);
+        fill(buffer, [&](int64_t) { return double(length(random)); });
     } else if (input.greatest_index) {
         fill_indices(buffer, *input.greatest_index + 1, random);
     } else {
@@ -151,7 +156,7 @@ void bind_inputs(Instance &instance, const Problem &problem) {
     for (Parameter &p : instance.inputs) {
         if (p.is_buffer() && !p.buffer().defined()) {
             Buffer<> buffer(p.type(), lengths.input(p.name()).sizes);
-            fill_input(buffer, lengths.input(p.name()), random);
+            fill_input(buffer, lengths.input(p.name()), std::max(problem.queries, problem.keys), random);
             p.set_buffer(buffer);
         }
     }

@@ -1,5 +1,6 @@
 #include "BuildPass.h"
 
+#include "OperandTiles.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -49,14 +50,29 @@ MaskVerdict tile_mask(const TileBuilder &b, const MaskVerdict &derived) {
     return mask;
 }
 
+/** Elements of a further feature axis that become tiles of their own. */
+const int few_features = 16;
+
+/** What the weights of a pivot are in Exprs of the step. */
+struct Weights {
+    Expr value;           // exp(exponent - pivot): a tile, or an Expr where features are in it
+    Expr exponent;        // exponent - pivot
+    std::string next;     // the pivot's next value, and the factor that moves
+    std::string rescale;  // the old state to it; "" for a constant pivot
+};
+
+/** The type of the one input element that the product of \p factors is, else \p otherwise. */
+Type stored_type(const std::vector<Expr> &factors, Type otherwise) {
+    const Call *call = factors.size() == 1 ? plain_load(factors[0]) : nullptr;
+    return call ? call->type : otherwise;
+}
+
 class PassBuilder {
     TileBuilder &b;
     const Pass &plan;
     const size_t first_pivot, first_moment;  // of this pass, for the names of its values
     const std::string query, stream;
-    /** Per pivot: its weights; its next value and the factor that moves the old state
-     * to it, "" for a constant one. */
-    std::vector<std::string> weights, next, rescale;
+    std::vector<Weights> weights;  // of each pivot
 
     struct Term {
         Expr value;
@@ -77,12 +93,24 @@ class PassBuilder {
     }
 
     void add_pivot(const Pivot &p, size_t k);
+    void add_weights(const Pivot &p, const std::string &e, size_t k);
+    void add_feature_weights(const Pivot &p, const std::set<std::string> &features, size_t k);
+    void raise_pivot(const Pivot &p, const Expr &exponent, const std::set<std::string> &axes, size_t k, Weights &w);
     void add_moment(const Moment &m, size_t k);
+    void add_row_moment(const Moment &m, size_t k);
+    void add_feature_moment(const Moment &m, const std::string &name, const std::string &feature, const Expr &factor,
+                            size_t k);
+    void reduce_feature_moment(const Moment &m, const std::string &name, const std::set<std::string> &axes,
+                               const Expr &factor, size_t k);
     std::string term_tile(const Moment &m, const Expr &elementwise, size_t k);
-    std::string operand_tile(const Moment &m, const std::string &feature, const std::vector<Expr> &factors);
+    std::string value_tile(const Moment &m, const std::string &feature, const std::vector<Expr> &factors, Type type);
     Type operand_type(const Moment &m, const std::string &feature, Type value_type) const;
-    void update_reduced(const Moment &m, const std::string &term, size_t k);
-    std::string feature_of(const Moment &m) const;
+    void update_reduced(const Moment &m, const std::string &name, const std::set<std::string> &axes, const Expr &term,
+                        size_t k);
+    Expr rescaled(const Moment &m, const std::string &name) const;
+    std::string lower_degree(const Moment &m) const;
+    std::set<std::string> features_in(const Expr &e) const;
+    std::set<std::string> features_of(const Moment &m) const;
     bool feeds_narrow_operand(size_t pivot) const;
     [[noreturn]] void refuse(const Moment &m, const std::string &reason) const;
 
@@ -115,15 +143,34 @@ void PassBuilder::build() {
         add_moment(plan.moments[i], first_moment + i);
     }
     for (size_t i = 0; i < plan.pivots.size(); i++) {
-        if (!rescale[i].empty()) {
-            b.step(map_op(plan.pivots[i].name, b.ref(next[i])));
+        if (!weights[i].next.empty()) {
+            b.step(map_op(plan.pivots[i].name, b.ref(weights[i].next)));
         }
     }
     for (const Readout &r : plan.readouts) {
-        const Expr value = b.with_constant_pivots(r.value);
+        const Expr value = b.with_values(r.value);
         b.declare(r.name, value.type(), b.tile_axes_in(value));
         b.pass().epilogue.push_back(map_op(r.name, value));
     }
+}
+
+std::set<std::string> PassBuilder::features_in(const Expr &e) const {
+    std::set<std::string> features;
+    for (const std::string &a : b.tile_axes_in(e)) {
+        if (b.is_feature(a)) {
+            features.insert(a);
+        }
+    }
+    return features;
+}
+
+std::set<std::string> PassBuilder::features_of(const Moment &m) const {
+    std::set<std::string> features = features_in(m.factor);
+    if (m.pivot >= 0) {
+        const std::set<std::string> more = features_in(plan.pivots[m.pivot].exponent);
+        features.insert(more.begin(), more.end());
+    }
+    return features;
 }
 
 void PassBuilder::add_pivot(const Pivot &p, size_t k) {
@@ -131,42 +178,84 @@ void PassBuilder::add_pivot(const Pivot &p, size_t k) {
     if (exponent.type().bits() < 32) {
         exponent = cast<float>(exponent);
     }
+    if (const std::set<std::string> features = features_in(exponent); !features.empty()) {
+        add_feature_weights(p, features, k);
+        return;
+    }
     const Type t = exponent.type();
     b.compute_inner(exponent);
     const std::string e = b.declare(numbered("%e", k), t, {query, stream});
-    const std::string w = numbered("%w", k);
-    weights.push_back(w);
     b.compute_inner(p.guard);
     b.step(map_op(e, narrower(p.guard) ? select(p.guard, exponent, minus_infinity(t)) : exponent));
     if (const Expr guard = b.pass().mask.guard; guard.defined()) {
         b.step(map_op(e, select(guard, b.ref(e), minus_infinity(t)), TileOp::When::Partial));
     }
+    add_weights(p, e, k);
+}
+
+/** The weights of an exponent tile, as a tile. */
+void PassBuilder::add_weights(const Pivot &p, const std::string &e, size_t k) {
+    const Type t = b.program.value(e).type;
+    const std::string w = numbered("%w", k);
+    Weights result;
     if (p.policy == Pivot::Policy::Constant && !feeds_narrow_operand(k - first_pivot)) {
-        b.constant_pivots[p.name] = p.constant;
-        next.push_back("");
-        rescale.push_back("");
+        b.computed_otherwise[p.name] = p.constant;
         b.declare(w, t, {query, stream});
-        b.step(map_op(w, exp(b.ref(e) - cast(t, p.constant))));
-        return;
+        result.exponent = b.ref(e) - cast(t, p.constant);
+    } else {
+        raise_pivot(p, b.ref(e), {query}, k, result);
+        b.declare(w, t, {query, stream});
+        result.exponent = b.ref(e) - b.ref(result.next);
     }
-    b.declare(p.name, t, {query});
+    b.step(map_op(w, exp(result.exponent)));
+    result.value = b.ref(w);
+    weights.push_back(result);
+}
+
+/** An exponent that depends on features too has no tile: it is computed where it is used. */
+void PassBuilder::add_feature_weights(const Pivot &p, const std::set<std::string> &features, size_t k) {
+    Expr e = over_loaded_tiles(b, p.exponent.type().bits() < 32 ? cast<float>(p.exponent) : p.exponent);
+    const Type t = e.type();
+    std::vector<Expr> guards = {b.pass().mask.guard};
+    if (narrower(p.guard)) {
+        b.compute_inner(p.guard);
+        guards.push_back(p.guard);
+    }
+    for (const Expr &guard : guards) {
+        e = guard.defined() ? select(guard, e, minus_infinity(t)) : e;
+    }
+    Weights result;
+    if (p.policy == Pivot::Policy::Constant) {
+        b.computed_otherwise[p.name] = p.constant;
+        result.exponent = e - cast(t, p.constant);
+    } else {
+        std::set<std::string> axes = features;
+        axes.insert(query);
+        raise_pivot(p, e, axes, k, result);
+        result.exponent = e - b.ref(result.next);
+    }
+    result.value = exp(result.exponent);
+    weights.push_back(result);
+}
+
+/** The running maximum of an exponent, and the factor that moves the state to it. */
+void PassBuilder::raise_pivot(const Pivot &p, const Expr &exponent, const std::set<std::string> &axes, size_t k,
+                              Weights &w) {
+    const Type t = exponent.type();
+    b.declare(p.name, t, axes);
     b.pass().prologue.push_back(fill_op(p.name, make_const(t, bottom)));
-    const std::string top = b.declare(numbered("%t", k), t, {query});
-    const std::string n = b.declare(numbered("%n", k), t, {query});
-    next.push_back(n);
-    const std::string r = b.declare(numbered("%r", k), t, {query});
-    rescale.push_back(r);
-    b.declare(w, t, {query, stream});
+    const std::string top = b.declare(numbered("%t", k), t, axes);
+    w.next = b.declare(numbered("%n", k), t, axes);
+    w.rescale = b.declare(numbered("%r", k), t, axes);
     const Expr pivot = b.ref(p.name), raised = max(pivot, b.ref(top));
-    b.step(reduce_op(top, ReduceOp::Max, stream, b.ref(e)));
+    b.step(reduce_op(top, ReduceOp::Max, stream, exponent));
     if (b.choices.rescale_bits > 0) {
         const Expr slack = make_const(t, b.choices.rescale_bits * std::log(2.0));
-        b.step(map_op(n, select(b.ref(top) - pivot > slack, raised, pivot)));
+        b.step(map_op(w.next, select(b.ref(top) - pivot > slack, raised, pivot)));
     } else {
-        b.step(map_op(n, raised));
+        b.step(map_op(w.next, raised));
     }
-    b.step(map_op(r, exp(pivot - b.ref(n))));
-    b.step(map_op(w, exp(b.ref(e) - b.ref(n))));
+    b.step(map_op(w.rescale, exp(pivot - b.ref(w.next))));
 }
 
 void PassBuilder::refuse(const Moment &m, const std::string &reason) const {
@@ -178,8 +267,9 @@ void PassBuilder::refuse(const Moment &m, const std::string &reason) const {
     }
     strobe_user_error() << "In algorithm for " << (func.empty() ? m.name : func) << ": can't compute the "
                         << name_of(m.op) << " of " << m.factor << " tile by tile, because " << reason
-                        << ". Supported: a sum of weights over (" << query << ", " << stream
-                        << "), each times one input element indexed by " << stream << " and one feature axis.";
+                        << ". Supported: any reduction over " << stream << " of what depends on " << query << ", "
+                        << stream << ", one feature axis of any length and others of " << few_features
+                        << " elements together.";
 }
 
 /** The tile whose rows are reduced, or contracted with an operand: weights times
@@ -188,18 +278,21 @@ std::string PassBuilder::term_tile(const Moment &m, const Expr &elementwise, siz
     const MaskVerdict &mask = b.pass().mask;
     Expr value;
     if (m.pivot >= 0) {
-        value = cast(m.type, b.ref(weights[m.pivot]));
+        value = cast(m.type, weights[m.pivot].value);
     }
     if (elementwise.defined()) {
         b.compute_inner(elementwise);
         const Expr factor = cast(m.type, elementwise);
         value = value.defined() ? value * factor : factor;
     }
+    if (m.degree > 0) {
+        value = value * cast(m.type, weights[m.pivot].exponent);
+    }
     if (!value.defined()) {
         value = make_one(m.type);
     }
     // A weight of 0 masks nothing but itself: another factor may be infinite or NaN there.
-    const bool weights_mask = m.pivot >= 0 && m.op == ReduceOp::Sum && !elementwise.defined() &&
+    const bool weights_mask = m.pivot >= 0 && m.op == ReduceOp::Sum && !elementwise.defined() && m.degree == 0 &&
                               (!narrower(m.guard) || graph_equal(m.guard, plan.pivots[m.pivot].guard));
     Term term{value, mask.guard.defined() && !weights_mask, Expr(), m.op, ""};
     if (!weights_mask && narrower(m.guard)) {
@@ -225,14 +318,20 @@ std::string PassBuilder::term_tile(const Moment &m, const Expr &elementwise, siz
     return term.tile;
 }
 
-std::string PassBuilder::operand_tile(const Moment &m, const std::string &feature, const std::vector<Expr> &factors) {
-    const Call *call = factors.size() == 1 ? plain_load(factors[0]) : nullptr;
-    if (!call || b.tile_axes_in(factors[0]) != std::set<std::string>{stream, feature}) {
-        std::ostringstream text;
-        text << product_of(factors) << " is not one input element over (" << stream << ", " << feature << ")";
-        refuse(m, text.str());
+/** The second operand of a contraction over the stream. What is computed beyond the
+ * stream's end may be anything, and 0 times anything need not be 0. */
+std::string PassBuilder::value_tile(const Moment &m, const std::string &feature, const std::vector<Expr> &factors,
+                                    Type type) {
+    const std::set<std::string> axes = {stream, feature};
+    if (factors.size() == 1 && plain_load(factors[0]) && b.tile_axes_in(factors[0]) == axes) {
+        return b.load(plain_load(factors[0]));
     }
-    return b.load(call);
+    Expr value = product_of(factors);
+    if (b.pass().mask.guard.defined()) {
+        const Expr end = simplify(b.program.stream.min + b.program.stream.extent);
+        value = select(Variable::make(Int(32), stream) < end, value, make_zero(value.type()));
+    }
+    return operand_tile(b, {value}, axes, type, m.name.substr(1) + ".values");
 }
 
 /** What the schedule asks for under the name of an output or reduction that this
@@ -258,30 +357,38 @@ Type PassBuilder::operand_type(const Moment &m, const std::string &feature, Type
     return b.operand_type(funcs, is_narrow_float(value_type) ? value_type : m.type);
 }
 
-void PassBuilder::update_reduced(const Moment &m, const std::string &term, size_t k) {
-    const std::string d = b.declare(numbered("%d", k), m.type, {query});
-    b.step(reduce_op(d, m.op, stream, b.ref(term)));
-    Expr old = b.ref(m.name);
-    if (m.pivot >= 0 && !rescale[m.pivot].empty()) {
-        const Expr scaled = old * cast(m.type, b.ref(rescale[m.pivot]));
-        const Expr identity = identity_of(m.op, m.type);
-        old = m.op == ReduceOp::Sum ? scaled : select(old == identity, identity, scaled);
-    }
-    b.step(map_op(m.name, combine(m.op, old, b.ref(d))));
-}
-
-/** The feature axis of a moment's factor; "" if it has none. */
-std::string PassBuilder::feature_of(const Moment &m) const {
-    std::string feature;
-    for (const std::string &a : b.tile_axes_in(m.factor)) {
-        if (b.is_feature(a)) {
-            if (!feature.empty()) {
-                refuse(m, "it has two feature axes, " + feature + " and " + a);
-            }
-            feature = a;
+/** The moment of degree 0 beside one of degree 1. */
+std::string PassBuilder::lower_degree(const Moment &m) const {
+    for (const Moment &o : plan.moments) {
+        if (o.degree == 0 && o.op == m.op && o.type == m.type && o.pivot == m.pivot && graph_equal(o.guard, m.guard) &&
+            graph_equal(o.factor, m.factor)) {
+            return o.name;
         }
     }
-    return feature;
+    strobe_internal_error() << m.name << " of degree 1 lacks its moment of degree 0";
+}
+
+/** A moment of the tiles before, relative to the next pivot. */
+Expr PassBuilder::rescaled(const Moment &m, const std::string &name) const {
+    const Expr old = b.ref(name);
+    if (m.pivot < 0 || weights[m.pivot].rescale.empty()) {
+        return old;
+    }
+    if (m.degree > 0) {
+        const Pivot &p = plan.pivots[m.pivot];
+        const Expr moved = b.ref(p.name) - b.ref(weights[m.pivot].next);
+        return (old + cast(m.type, moved) * b.ref(lower_degree(m))) * cast(m.type, b.ref(weights[m.pivot].rescale));
+    }
+    const Expr scaled = old * cast(m.type, b.ref(weights[m.pivot].rescale)), identity = identity_of(m.op, m.type);
+    return m.op == ReduceOp::Sum ? scaled : select(old == identity, identity, scaled);
+}
+
+/** name = name (op) the reduction of a term over this tile. */
+void PassBuilder::update_reduced(const Moment &m, const std::string &name, const std::set<std::string> &axes,
+                                 const Expr &term, size_t k) {
+    const std::string d = b.declare(numbered("%d", k), m.type, axes);
+    b.step(reduce_op(d, m.op, stream, term));
+    b.step(map_op(name, combine(m.op, rescaled(m, name), b.ref(d))));
 }
 
 /** Weights that are rounded for a contraction need a running maximum: under it the
@@ -290,42 +397,118 @@ std::string PassBuilder::feature_of(const Moment &m) const {
  * float16 all may vanish. */
 bool PassBuilder::feeds_narrow_operand(size_t pivot) const {
     for (const Moment &m : plan.moments) {
-        if (m.pivot != (int)pivot || feature_of(m).empty()) {
+        const std::set<std::string> features = features_in(m.factor);
+        if (m.pivot != (int)pivot || features.empty()) {
             continue;
         }
-        const std::string feature = feature_of(m);
-        const SplitProduct product = split_product(m.factor, feature, [&](const Expr &e) { return b.axes_in(e); });
-        const Call *value = product.with.size() == 1 ? plain_load(product.with[0]) : nullptr;
-        if (is_narrow_float(operand_type(m, feature, value ? value->type : m.type))) {
-            return true;
+        for (const std::string &feature : features) {
+            const SplitProduct product = split_product(m.factor, feature, [&](const Expr &e) { return b.axes_in(e); });
+            if (is_narrow_float(operand_type(m, feature, stored_type(product.with, m.type)))) {
+                return true;
+            }
         }
     }
     return false;
 }
 
-void PassBuilder::add_moment(const Moment &m, size_t k) {
-    const std::string feature = feature_of(m);
+void PassBuilder::add_row_moment(const Moment &m, size_t k) {
+    const std::string term = term_tile(m, m.factor, k);
+    b.declare(m.name, m.type, {query});
+    b.pass().prologue.push_back(fill_op(m.name, identity_of(m.op, m.type)));
+    update_reduced(m, m.name, {query}, b.ref(term), k);
+}
+
+/** A moment with features that is no matrix product: elementwise over rows, features and the stream. */
+void PassBuilder::reduce_feature_moment(const Moment &m, const std::string &name, const std::set<std::string> &axes,
+                                        const Expr &factor, size_t k) {
+    Expr value = m.pivot >= 0 ? cast(m.type, weights[m.pivot].value) : Expr();
+    if (factor.defined()) {
+        const Expr f = cast(m.type, over_loaded_tiles(b, factor));
+        value = value.defined() ? value * f : f;
+    }
     const Expr identity = identity_of(m.op, m.type);
-    if (feature.empty()) {
-        const std::string term = term_tile(m, m.factor, k);
-        b.declare(m.name, m.type, {query});
-        b.pass().prologue.push_back(fill_op(m.name, identity));
-        update_reduced(m, term, k);
+    // A weight of 0 masks nothing but itself: another factor may be infinite or NaN there.
+    const bool weights_mask = m.pivot >= 0 && m.op == ReduceOp::Sum && !factor.defined();
+    for (const Expr &guard : {m.guard, b.pass().mask.guard}) {
+        if (guard.defined() && !weights_mask) {
+            b.compute_inner(guard);
+            value = select(guard, value, identity);
+        }
+    }
+    b.declare(name, m.type, axes);
+    b.pass().prologue.push_back(fill_op(name, identity));
+    update_reduced(m, name, axes, value, k);
+}
+
+/** A moment with one feature axis: weights times an operand over the stream and the
+ * features, as a contraction where it is a sum of such products. */
+void PassBuilder::add_feature_moment(const Moment &m, const std::string &name, const std::string &feature,
+                                     const Expr &factor, size_t k) {
+    const std::set<std::string> axes = {query, feature};
+    const SplitProduct product = split_product(factor.defined() ? factor : make_one(m.type), feature,
+                                               [&](const Expr &e) { return b.axes_in(e); });
+    const bool of_rows = std::any_of(product.with.begin(), product.with.end(),
+                                     [&](const Expr &f) { return b.tile_axes_in(f).count(query); });
+    const bool own_weights = m.pivot < 0 || features_in(plan.pivots[m.pivot].exponent).empty();
+    if (m.op != ReduceOp::Sum || of_rows || !own_weights || product.with.empty() || !m.type.is_float()) {
+        reduce_feature_moment(m, name, axes, factor, k);
         return;
     }
-    if (m.op != ReduceOp::Sum) {
-        refuse(m, "a contraction with a feature axis can only be a sum");
-    }
-    const SplitProduct product = split_product(m.factor, feature, [&](const Expr &e) { return b.axes_in(e); });
-    const std::string operand = operand_tile(m, feature, product.with);
+    const Type type = operand_type(m, feature, stored_type(product.with, m.type));
+    const std::string operand = value_tile(m, feature, product.with, type);
     const std::string term = term_tile(m, product_of(product.without), k);
-    b.declare(m.name, m.type, {query, feature});
-    b.pass().prologue.push_back(fill_op(m.name, identity));
-    if (m.pivot >= 0 && !rescale[m.pivot].empty()) {
-        b.step(map_op(m.name, b.ref(m.name) * cast(m.type, b.ref(rescale[m.pivot]))));
+    b.declare(name, m.type, axes);
+    b.pass().prologue.push_back(fill_op(name, identity_of(m.op, m.type)));
+    if (m.pivot >= 0 && !weights[m.pivot].rescale.empty()) {
+        b.step(map_op(name, rescaled(m, name)));
     }
-    const Type type = operand_type(m, feature, b.program.value(operand).type);
-    b.step(contract_op(m.name, stream, term, operand, type, true));
+    b.step(contract_op(name, stream, term, operand, type, true));
+}
+
+void PassBuilder::add_moment(const Moment &m, size_t k) {
+    std::vector<std::string> features;
+    for (const std::string &a : features_of(m)) {
+        features.push_back(a);
+    }
+    if (features.empty()) {
+        add_row_moment(m, k);
+        return;
+    }
+    if (m.degree > 0) {
+        refuse(m, "its exponent is a factor of it, and it has features");
+    }
+    std::stable_sort(features.begin(), features.end(),
+                     [&](const std::string &x, const std::string &y) { return b.size_of(x) < b.size_of(y); });
+    const std::string longest = features.back();
+    features.pop_back();
+    int copies = 1;
+    for (const std::string &a : features) {
+        copies *= b.size_of(a);
+    }
+    if (copies > few_features) {
+        refuse(m, "it has two long feature axes, " + features.back() + " and " + longest);
+    }
+    if (copies > 1 && m.pivot >= 0 && !features_in(plan.pivots[m.pivot].exponent).empty()) {
+        refuse(m, "its exponent depends on several feature axes");
+    }
+    // One tile for each element of the further axes.
+    Expr chosen;
+    for (int n = copies; n-- > 0;) {
+        Expr factor = m.factor, here = const_true();
+        int rest = n;
+        for (const std::string &a : features) {
+            const Expr at = simplify(b.graph.axis(a).min + rest % b.size_of(a));
+            rest /= b.size_of(a);
+            factor = factor.defined() ? simplify(substitute(a, at, factor)) : factor;
+            here = here && Variable::make(Int(32), a) == at;
+        }
+        const std::string name = features.empty() ? m.name : b.unique(m.name + "." + std::to_string(n));
+        add_feature_moment(m, name, longest, factor, k);
+        chosen = chosen.defined() ? select(simplify(here), b.ref(name), chosen) : b.ref(name);
+    }
+    if (!features.empty()) {
+        b.computed_otherwise[m.name] = chosen;
+    }
 }
 
 }  // namespace

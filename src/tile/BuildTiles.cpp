@@ -27,6 +27,19 @@ void note_rounding(const TileProgram &program, std::vector<TileOp> &ops) {
     }
 }
 
+/** A reduction of finished results along a feature axis. */
+void reduce_after(TileBuilder &b, const Reduction &r) {
+    const Expr body = cast(r.type, b.with_values(r.body));
+    std::set<std::string> axes = b.tile_axes_in(body);
+    axes.erase(r.over[0]);
+    const std::string dst = b.declare("%" + r.name, r.type, axes);
+    std::vector<TileOp> &epilogue = b.program.passes.back().epilogue;
+    epilogue.push_back(reduce_op(dst, r.op, r.over[0], body));
+    if (r.init.defined()) {
+        epilogue.push_back(map_op(dst, combine(r.op, b.ref(dst), cast(r.type, b.with_values(r.init)))));
+    }
+}
+
 }  // namespace
 
 TileProgram build_tiles(const std::string &name, const ReductionGraph &graph, const Plan &plan, const Choices &choices,
@@ -39,8 +52,16 @@ TileProgram build_tiles(const std::string &name, const ReductionGraph &graph, co
         builder.end_pass();
     }
     TileProgram &program = builder.program;
+    for (const Reduction &r : plan.after) {
+        reduce_after(builder, r);
+    }
     for (Output &output : program.outputs) {
-        output.value = builder.with_constant_pivots(output.value);
+        for (const std::string &a : output.axes) {
+            if (builder.is_feature(a)) {
+                builder.add_column(a);
+            }
+        }
+        output.value = builder.with_values(output.value);
         program.passes.back().epilogue.push_back(store_op(output));
     }
     for (StreamPass &pass : program.passes) {

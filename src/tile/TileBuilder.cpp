@@ -1,6 +1,7 @@
 #include "TileBuilder.h"
 
 #include "AxisSize.h"
+#include "OperandTiles.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -100,12 +101,15 @@ TileDim TileBuilder::dim(const std::string &axis) {
     if (axis == program.stream.name) {
         return {axis, program.stream_tile};
     }
-    const int size = axis_size(graph, axis, sizes);
+    add_column(axis);
+    return {axis, size_of(axis)};
+}
+
+void TileBuilder::add_column(const std::string &axis) {
     const auto same = [&](const Axis &a) { return a.name == axis; };
     if (std::none_of(program.columns.begin(), program.columns.end(), same)) {
         program.columns.push_back(graph.axis(axis));
     }
-    return {axis, size};
 }
 
 std::string TileBuilder::declare(const std::string &name, Type type, const std::set<std::string> &axes) {
@@ -164,8 +168,19 @@ std::set<std::string> TileBuilder::tile_axes_in(const Expr &e) const {
     return axes;
 }
 
-Expr TileBuilder::with_constant_pivots(const Expr &e) const {
-    return substitute(constant_pivots, e);
+Expr TileBuilder::with_values(const Expr &e) const {
+    return e.defined() ? substitute(computed_otherwise, e) : e;
+}
+
+int TileBuilder::size_of(const std::string &axis) const {
+    return axis_size(graph, axis, sizes);
+}
+
+void TileBuilder::emit(const TileOp &op) {
+    const std::vector<TileDim> &dims = program.value(op.dst).dims;
+    const bool streamed =
+        std::any_of(dims.begin(), dims.end(), [&](const TileDim &d) { return d.axis == program.stream.name; });
+    (streamed ? pass().step : pass().prologue).push_back(op);
 }
 
 bool TileBuilder::is_feature(const std::string &axis) const {
@@ -175,7 +190,18 @@ bool TileBuilder::is_feature(const std::string &axis) const {
 void TileBuilder::begin_pass() {
     program.passes.emplace_back();
     step_loads.clear();
-    computed.clear();
+    for (const std::string &name : plan.inner) {
+        if (program.has_value("%" + name)) {
+            for (const TileDim &d : program.value("%" + name).dims) {
+                if (d.axis == program.stream.name) {
+                    computed.erase(name);
+                }
+            }
+        }
+    }
+    for (ComputedTile &t : operands) {
+        t.current = t.current && !t.in_stream;
+    }
     for (const LoadedTile &t : tiles) {
         if (t.in_stream) {
             loaded.erase(t.name);
@@ -207,12 +233,29 @@ std::string TileBuilder::load(const Call *call) {
     return tile->name;
 }
 
+std::string TileBuilder::computed_tile(const std::string &name, const Expr &value, const std::set<std::string> &axes) {
+    auto tile = std::find_if(operands.begin(), operands.end(), [&](const ComputedTile &t) {
+        return graph_equal(t.value, value) && t.axes == axes;
+    });
+    if (tile == operands.end()) {
+        const std::string declared = declare(unique(name), value.type(), axes);
+        program.values.back().place = Place::Shared;
+        operands.push_back({value, axes, declared, axes.count(program.stream.name) > 0, false});
+        tile = operands.end() - 1;
+    }
+    if (!tile->current) {
+        tile->current = true;
+        emit(map_op(tile->name, value));
+    }
+    return tile->name;
+}
+
 void TileBuilder::compute_inner(const Expr &e) {
     std::set<std::string> used;
     for_each_variable(e, [&](const std::string &name) { used.insert(name); });
     for (const std::string &name : plan.inner) {
         if (used.count("%" + name) && computed.insert(name).second) {
-            contract_inner(graph.reduction(name));
+            build_inner_reduction(*this, graph.reduction(name));
         }
     }
 }
@@ -236,59 +279,6 @@ Type TileBuilder::operand_type(const std::vector<std::string> &funcs, Type own) 
         return own;
     }
     return own;
-}
-
-namespace {
-
-/** Why a reduction inside a tile has no tile form. */
-[[noreturn]] void refuse_inner(const Reduction &r, const std::string &reason) {
-    strobe_user_error() << "In algorithm for " << r.name << ": can't compute " << name_of(r.op) << " of " << r.body
-                        << " inside a tile, because " << reason
-                        << ". Supported: a sum, over one axis, of a product of two input elements, one indexed by "
-                        << "the query axis and one by the streamed axis, with any factors free of the summed axis.";
-}
-
-}  // namespace
-
-void TileBuilder::contract_inner(const Reduction &r) {
-    if (r.op != ReduceOp::Sum || r.over.size() != 1) {
-        refuse_inner(r, r.over.size() != 1 ? "it reduces several axes" : "it is not a sum");
-    }
-    const SplitProduct product = split_product(r.body, r.over[0], [&](const Expr &e) { return tile_axes_in(e); });
-    const Call *rows = nullptr, *columns = nullptr;
-    for (const Expr &f : product.with) {
-        const Call *call = plain_load(f);
-        if (!call) {
-            std::ostringstream text;
-            text << f << " is not an input element";
-            refuse_inner(r, text.str());
-        }
-        const std::set<std::string> axes = tile_axes_in(f);
-        const bool q = axes.count(program.query.name), s = axes.count(program.stream.name);
-        const Call *&side = q ? rows : columns;
-        if (q == s || side || axes.size() != 2) {
-            refuse_inner(r, call->name + " is not indexed by just one of the two and the summed axis");
-        }
-        side = call;
-    }
-    if (!rows || !columns) {
-        refuse_inner(r, "one of the two operands is missing");
-    }
-    const std::string a = load(rows), b = load(columns);
-    const std::string dst = declare("%" + r.name, r.type, {program.query.name, program.stream.name});
-    const Type type = operand_type({r.name}, operand_type_of(rows->type, columns->type, r.type));
-    step(contract_op(dst, r.over[0], a, b, type, false));
-    Expr value = ref(dst);
-    if (const Expr scale = product_of(product.without); scale.defined()) {
-        value = value * cast(r.type, scale);
-    }
-    if (r.init.defined()) {
-        value = value + r.init;
-    }
-    if (!value.as<Variable>()) {
-        compute_inner(value);
-        step(map_op(dst, value));
-    }
 }
 
 TileOp map_op(const std::string &dst, const Expr &e, TileOp::When when) {

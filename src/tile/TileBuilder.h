@@ -21,8 +21,9 @@ public:
     const Plan &plan;
     const Choices &choices;
     TileProgram program;
-    /** Pivots that are computed as constants, and so have no tile value. */
-    std::map<std::string, Expr> constant_pivots;
+    /** What stands for pivots and moments that have no tile value of their name:
+     * constants; one of several tiles, by the coordinate of a small feature axis. */
+    std::map<std::string, Expr> computed_otherwise;
 
     TileBuilder(const std::string &name, const ReductionGraph &graph, const Plan &plan, const Choices &choices,
                 const std::map<std::string, int> &sizes);
@@ -38,9 +39,13 @@ public:
     std::set<std::string> axes_in(const Expr &e) const;
     /** The axes among these that are dimensions of tiles: all but the grid's. */
     std::set<std::string> tile_axes_in(const Expr &e) const;
-    /** \p e with the constant pivots replaced. */
-    Expr with_constant_pivots(const Expr &e) const;
+    /** \p e with what has no tile value of its name replaced. */
+    Expr with_values(const Expr &e) const;
     bool is_feature(const std::string &axis) const;
+    /** Makes a feature axis one of the program's columns. */
+    void add_column(const std::string &axis);
+    /** The constant size of a feature or inner axis. */
+    int size_of(const std::string &axis) const;
 
     void begin_pass();
     void end_pass();
@@ -52,10 +57,16 @@ public:
     void step(const TileOp &op) {
         pass().step.push_back(op);
     }
+    /** Appends to the walk's step if the destination has the stream among its axes, else
+     * to what is done before the walk. */
+    void emit(const TileOp &op);
     /** The tile of an input with these axes, loaded once: before the walk when it is
      * free of the stream, else at the head of its step. */
     std::string load(const Halide::Internal::Call *call);
-    /** Computes, in this pass' step, the inner reductions that e refers to. */
+    /** The tile with the values of \p value over these axes, an operand of contractions;
+     * computed once: before the walk when it is free of the stream, else in its step. */
+    std::string computed_tile(const std::string &name, const Expr &value, const std::set<std::string> &axes);
+    /** Computes the inner reductions that e refers to. */
     void compute_inner(const Expr &e);
 
     /** The operand type that the schedule asks for under one of these names, else own. */
@@ -72,10 +83,16 @@ private:
     std::vector<LoadedTile> tiles;   // every tile declared so far
     std::set<std::string> loaded;    // those that hold their data now
     std::vector<TileOp> step_loads;  // of this pass
-    std::set<std::string> computed;  // inner reductions of this pass
+    std::set<std::string> computed;  // inner reductions that hold their value now
+    struct ComputedTile {
+        Expr value;
+        std::set<std::string> axes;
+        std::string name;
+        bool in_stream, current;
+    };
+    std::vector<ComputedTile> operands;
 
     TileDim dim(const std::string &axis);
-    void contract_inner(const Reduction &r);
 };
 
 TileOp map_op(const std::string &dst, const Expr &e, TileOp::When when = TileOp::When::Always);

@@ -27,7 +27,7 @@ namespace strobe {
 
 /** Where a tile value lives; the lowering must honour it, the interpreter ignores it. */
 enum class Place {
-    Shared,    // operand tiles, staged from global memory
+    Shared,    // operand tiles, staged from global memory or computed (by a Map) from such
     Fragment,  // matrix-unit accumulators and what is computed from them
     Row,       // one element a row, in registers
     Column,    // one element a streamed column
@@ -55,7 +55,7 @@ struct TileOp {
         Fill,      // dst[dims] = expr, a constant
         Contract,  // dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n]
         Map,       // dst[dims] = expr, elementwise; may read its own dst
-        Reduce,    // dst[rows] = (op) over `axis` of expr
+        Reduce,    // dst[dims] = (op) over `axis` of expr: any axis that dst lacks; expr may have all of both
         Store
     };                                    // output `dst`[out_axes] = expr where inside its domain
     enum class When { Always, Partial };  // only in tiles that the mask's verdict calls partial

@@ -257,12 +257,19 @@ class EvaluatePlan {
             throw std::runtime_error("the plan uses " + r.name + " without computing it");
         }
         double result = r.init.defined() ? value(r.init, point) : neutral(r.op);
-        const Axis &axis = graph.axis(r.over.at(0));
-        const double min = value(axis.min, {}), extent = value(axis.extent, {});
-        for (double x = min; x < min + extent; x++) {
-            point[axis.name] = x;
-            result = combined(r.op, result, value(r.body, point));
-        }
+        std::function<void(size_t)> walk = [&](size_t n) {
+            if (n == r.over.size()) {
+                result = combined(r.op, result, value(r.body, point));
+                return;
+            }
+            const Axis &axis = graph.axis(r.over[n]);
+            const double min = value(axis.min, {}), extent = value(axis.extent, {});
+            for (double x = min; x < min + extent; x++) {
+                point[axis.name] = x;
+                walk(n + 1);
+            }
+        };
+        walk(0);
         return result;
     }
 
@@ -285,6 +292,14 @@ class EvaluatePlan {
         for (size_t i = 0; i < pass.moments.size(); i++) {
             const Moment &m = pass.moments[i];
             double x = a.moments[i], y = b.moments[i];
+            if (m.degree > 0) {
+                const size_t lower = std::find_if(pass.moments.begin(), pass.moments.end(), [&](const Moment &o) {
+                    return o.degree == 0 && o.pivot == m.pivot && Halide::Internal::graph_equal(o.guard, m.guard) &&
+                           Halide::Internal::graph_equal(o.factor, m.factor);
+                }) - pass.moments.begin();
+                x += (a.pivots[m.pivot] - s.pivots[m.pivot]) * a.moments[lower];
+                y += (b.pivots[m.pivot] - s.pivots[m.pivot]) * b.moments[lower];
+            }
             if (m.pivot >= 0) {
                 x *= std::exp(a.pivots[m.pivot] - s.pivots[m.pivot]);
                 y *= std::exp(b.pivots[m.pivot] - s.pivots[m.pivot]);
@@ -316,6 +331,7 @@ class EvaluatePlan {
             s.moments[i] = m.factor.defined() ? value(m.factor, point) : 1;
             if (m.pivot >= 0) {
                 s.moments[i] *= std::exp(exponents[m.pivot] - s.pivots[m.pivot]);
+                s.moments[i] *= m.degree > 0 ? exponents[m.pivot] - s.pivots[m.pivot] : 1;
             }
         }
         return s;
@@ -365,7 +381,29 @@ public:
                 point[r.name] = value(r.value, point);
             }
         }
-        return value(output.value, point);
+        return finished(output.value, point);
+    }
+
+private:
+    /** A value after the last pass: reductions of finished results walk the stream again for each element. */
+    double finished(const Halide::Expr &e, Point point) {
+        for (const Reduction &r : plan.after) {
+            if (!Halide::Internal::expr_uses_var(e, "%" + r.name)) {
+                continue;
+            }
+            Output element;
+            element.value = r.body;
+            double result = r.init.defined() ? finished(r.init, point) : neutral(r.op);
+            const Axis &axis = graph.axis(r.over.at(0));
+            const double min = value(axis.min, Point()), extent = value(axis.extent, Point());
+            for (double x = min; x < min + extent; x++) {
+                Point at = point;
+                at[axis.name] = x;
+                result = combined(r.op, result, value(element, at));
+            }
+            point["%" + r.name] = result;
+        }
+        return value(e, point);
     }
 };
 

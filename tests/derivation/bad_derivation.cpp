@@ -69,12 +69,22 @@ TEST_F(BadDerivation, OutputsWithoutACommonRow) {
     expect_refused({a, b}, {"has no dimension for", "an algorithm of its own"});
 }
 
-TEST_F(BadDerivation, MoreAboutTheOutputAfterTheStream) {
-    // A norm of the result along its features is another reduction, over another axis.
+TEST_F(BadDerivation, TwoAxesAfterTheStream) {
+    // A norm of the result along its features is legal, one over two axes at once is not.
     Func attention = from_blocks(in, [](Inputs &, Expr s) { return s; })[0];
-    RDom r(0, in.v.dim(0).extent());
-    f(in.i, in.h, in.b) += attention(r, in.i, in.h, in.b) * attention(r, in.i, in.h, in.b);
-    expect_refused({f}, {"culprit", "after the stream"});
+    RDom r(0, in.v.dim(0).extent(), 0, 2);
+    f(in.i, in.h, in.b) += attention(r.x, in.i, in.h, in.b) * r.y;
+    expect_refused({f}, {"culprit", "after the stream", "One axis at a time"});
+}
+
+TEST_F(BadDerivation, StreamThatNeedsAReductionAfterTheStream) {
+    Func attention = from_blocks(in, [](Inputs &, Expr s) { return s; })[0], norm("norm"), again("again");
+    RDom c(0, in.v.dim(0).extent()), r(0, in.keys());
+    norm(in.i, in.h, in.b) += attention(c, in.i, in.h, in.b);
+    Expr s = score();
+    again(in.j, in.i, in.h, in.b) = s;
+    f(in.i, in.h, in.b) += Halide::exp(again(r, in.i, in.h, in.b) * norm(in.i, in.h, in.b));
+    expect_refused({f}, {"culprit walks", "needs norm", "Only outputs may use"});
 }
 
 TEST_F(BadDerivation, WeightsAsAnOutput) {

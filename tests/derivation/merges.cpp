@@ -109,7 +109,7 @@ std::vector<Program> programs() {
         return std::vector<Func>{
             sum_with_values(in, near.weights(in.j, in.i, in.h, in.b) * 0.25f + all.weights(in.j, in.i, in.h, in.b))};
     });
-    add("entropy", 2, [](Inputs &in) {
+    add("entropy", 1, [](Inputs &in) {
         Expr p = causal_softmax(in).weights(in.j, in.i, in.h, in.b);
         return std::vector<Func>{total(in, select(p > 0, -p * log(p), 0.0f))};
     });
@@ -173,6 +173,56 @@ std::vector<Program> programs() {
         Expr p = causal_softmax(in).weights(in.j, in.i, in.h, in.b);
         Expr dp = scores(in.q2, in.k2)(in.j, in.i, in.h, in.b);
         return std::vector<Func>{sum_with_values(in, p * (dp - in.slopes(in.h)))};
+    });
+    add("norm_of_the_output", 1, [](Inputs &in) {
+        Func o = weighted_sum(causal_softmax(in).weights, in.v, in.q), squares("squares"), out("out");
+        RDom c(0, in.v.dim(0).extent());
+        squares(in.i, in.h, in.b) += o(c, in.i, in.h, in.b) * o(c, in.i, in.h, in.b);
+        out(in.d, in.i, in.h, in.b) = o(in.d, in.i, in.h, in.b) / sqrt(squares(in.i, in.h, in.b) + 1e-3f);
+        return std::vector<Func>{out};
+    });
+    add("norm_only", 1, [](Inputs &in) {
+        Func o = weighted_sum(causal_softmax(in).weights, in.v, in.q), squares("squares");
+        RDom c(0, in.v.dim(0).extent());
+        squares(in.i, in.h, in.b) += o(c, in.i, in.h, in.b) * o(c, in.i, in.h, in.b);
+        return std::vector<Func>{squares};
+    });
+    add("greatest_score_plus_value", 1, [](Inputs &in) {
+        RDom r(0, in.keys());
+        Func s("s"), best("best");
+        s(in.j, in.i, in.h, in.b) = where(causal(in.i, in.j), product(in));
+        best(in.d, in.i, in.h, in.b) = -std::numeric_limits<float>::infinity();
+        best(in.d, in.i, in.h, in.b) =
+            max(best(in.d, in.i, in.h, in.b), s(r, in.i, in.h, in.b) + in.v(in.d, r, in.h / 2, in.b));
+        return std::vector<Func>{best};
+    });
+    add("log_sum_of_score_plus_value", 1, [](Inputs &in) {
+        RDom r(0, in.keys());
+        Func s("s"), sum("sum"), out("out");
+        s(in.j, in.i, in.h, in.b) = where(causal(in.i, in.j), product(in));
+        sum(in.d, in.i, in.h, in.b) += exp(s(r, in.i, in.h, in.b) + in.v(in.d, r, in.h / 2, in.b));
+        out(in.d, in.i, in.h, in.b) = log(sum(in.d, in.i, in.h, in.b));
+        return std::vector<Func>{out};
+    });
+    add("distances_instead_of_products", 1, [](Inputs &in) {
+        RDom c(0, in.q.dim(0).extent());
+        Func distance("distance");
+        Expr u = in.q(c, in.i, in.h, in.b) - in.k(c, in.j, in.h / 2, in.b);
+        distance(in.j, in.i, in.h, in.b) += u * u;
+        return std::vector<Func>{sum_with_values(
+            in, softmax(-distance(in.j, in.i, in.h, in.b), in.keys()).weights(in.j, in.i, in.h, in.b))};
+    });
+    add("mean_score_under_the_weights", 1, [](Inputs &in) {
+        Expr s = where(causal(in.i, in.j), product(in));
+        Expr p = softmax(s, in.keys()).weights(in.j, in.i, in.h, in.b);
+        return std::vector<Func>{total(in, select(causal(in.i, in.j), p * product(in), 0.0f))};
+    });
+    add("variance_of_values", 2, [](Inputs &in) {
+        Func p = causal_softmax(in).weights, mean = weighted_sum(p, in.v, in.q), squares("squares");
+        RDom r(0, in.keys());
+        Expr u = in.v(in.d, r, in.h / 2, in.b) - mean(in.d, in.i, in.h, in.b);
+        squares(in.d, in.i, in.h, in.b) += p(r, in.i, in.h, in.b) * u * u;
+        return std::vector<Func>{squares};
     });
     return all;
 }
