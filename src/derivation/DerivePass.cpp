@@ -125,23 +125,29 @@ void split_factor(const Expr &e, const Expr &power, Centred &result) {
     }
 }
 
-Centred centred(const Term &term) {
+/** With features, the two moments would be two matrix products: such a term stays as it is. */
+Centred centred(const Term &term, const Draft &draft) {
     Centred result;
     if (term.factor.defined() && term.power.defined()) {
         split_factor(term.factor, term.power, result);
     }
-    return result.degree ? result : Centred{0, term.factor};
+    const std::vector<std::string> axes =
+        axes_of(draft.graph, result.rest.defined() ? term.power * result.rest : term.power);
+    const bool features = std::any_of(axes.begin(), axes.end(), [&](const std::string &a) {
+        return std::count(draft.plan.roles.features.begin(), draft.plan.roles.features.end(), a) > 0;
+    });
+    return result.degree && !features ? result : Centred{0, term.factor};
 }
 
 /** All terms are e^E times polynomials in E, with the same E and otherwise the same factors:
  * once they are centred, nothing large is left that could cancel. */
-bool all_centred(const Terms &terms) {
+bool all_centred(const Terms &terms, const Draft &draft) {
     bool any = false;
     for (const Term &term : terms) {
-        const Centred c = centred(term);
+        const Centred c = centred(term, draft);
         any = any || c.degree > 0;
         if (!term.power.defined() || !same(term.power, terms[0].power) || !same(term.guard, terms[0].guard) ||
-            !same(c.rest, centred(terms[0]).rest)) {
+            !same(c.rest, centred(terms[0], draft).rest)) {
             return false;
         }
     }
@@ -156,7 +162,7 @@ void ReductionDeriver::refuse_cancellation(const Terms &terms) const {
         one_sign = one_sign && (!term.coefficient.defined() || is_nonnegative(term.coefficient, draft.nonnegative)) &&
                    (!term.factor.defined() || is_nonnegative(term.factor, {}));
     }
-    if (offset && terms.size() > 1 && !one_sign && !all_centred(terms)) {
+    if (offset && terms.size() > 1 && !one_sign && !all_centred(terms, draft)) {
         throw Blocked{
             r.body, separator.live(r.body),
             "it adds an earlier result to the stream, and the sums of the two parts can cancel to the last digit"};
@@ -184,7 +190,7 @@ Terms ReductionDeriver::sum() {
             const int pivot = draft.pivot(pass, part.power, term.guard);
             const Expr p = draft.pass(pass).pivots[pivot].ref();
             part.scale = part.scale.plus(LinearForm(p));
-            if (const Centred c = centred(term); c.degree) {
+            if (const Centred c = centred(term, draft); c.degree) {
                 // E = u + p; what multiplies p joins the terms of degree 0.
                 Term constant = part;
                 constant.factor = c.rest;
@@ -194,11 +200,12 @@ Terms ReductionDeriver::sum() {
         }
         by_moment.push_back(part);
     }
-    std::stable_sort(by_moment.begin(), by_moment.end(),
-                     [](const Term &x, const Term &y) { return centred(x).degree > centred(y).degree; });
+    std::stable_sort(by_moment.begin(), by_moment.end(), [&](const Term &x, const Term &y) {
+        return centred(x, draft).degree > centred(y, draft).degree;
+    });
     for (const Term &term : collected(by_moment, r.type)) {
         const int pivot = term.power.defined() ? draft.pivot(pass, term.power, term.guard) : -1;
-        const Centred c = centred(term);
+        const Centred c = centred(term, draft);
         const auto moment = [&](int degree) {
             return draft.moment(pass, ReduceOp::Sum, r.type, term.guard,
                                 c.rest.defined() ? cast(r.type, c.rest) : Expr(), pivot, degree);
@@ -210,8 +217,9 @@ Terms ReductionDeriver::sum() {
             moment(lower);
         }
         if (c.degree) {
-            separator.notes.push_back("a sum of u * exp(u) with u = " + text_of(term.power) +
-                                      " - p is centred: when p moves to q, (p - q) times the sum of exp(u) is added");
+            draft.plan.facts.push_back({r.name, "centred",
+                                        "kept is the sum of u * exp(u) with u = " + text_of(term.power) +
+                                            " - p: when p moves to q, it is added (p - q) times the sum of exp(u)"});
         }
         value.push_back(part);
     }

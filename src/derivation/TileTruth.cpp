@@ -113,8 +113,36 @@ Expr TileTruth::with_summaries(const Expr &e) {
     return ReplaceLoads(*this, varies).mutate(e);
 }
 
-Interval TileTruth::bounds(const Expr &e) const {
-    return bounds_of_expr_in_scope(simplify(e), corners);
+namespace {
+
+/** Puts a Variable in the place of each remainder by a positive number that is the
+ * same for the whole tile: within one multiple it is as exact as what is divided. */
+class ReplaceRemainders : public IRMutator {
+    using IRMutator::visit;
+    Scope<Interval> &corners;
+
+    Expr visit(const Mod *op) override {
+        const Interval x = bounds_of_expr_in_scope(op->a, corners), by = bounds_of_expr_in_scope(op->b, corners);
+        if (op->type != Int(32) || !x.is_bounded() || !by.is_single_point() || !is_positive(op->b, {}) ||
+            x.is_single_point()) {
+            return IRMutator::visit(op);
+        }
+        std::ostringstream name;
+        name << "%remainder of " << Expr(op);
+        const Expr within = x.min / op->b == x.max / op->b;
+        corners.push(name.str(), Interval(select(within, x.min % op->b, 0), select(within, x.max % op->b, op->b - 1)));
+        return Variable::make(Int(32), name.str());
+    }
+
+public:
+    explicit ReplaceRemainders(Scope<Interval> &corners) : corners(corners) {
+    }
+};
+
+}  // namespace
+
+Interval TileTruth::bounds(const Expr &e) {
+    return bounds_of_expr_in_scope(ReplaceRemainders(corners).mutate(simplify(e)), corners);
 }
 
 /** a <= b, or a < b. */

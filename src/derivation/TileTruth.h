@@ -22,7 +22,7 @@ class TileTruth {
     std::string tile_axis(const Expr &e, bool *several) const;
     Truth of_comparison(const Expr &a, const Expr &b, bool strict);
     Truth of_equality(const Expr &a, const Expr &b);
-    Halide::Internal::Interval bounds(const Expr &e) const;
+    Halide::Internal::Interval bounds(const Expr &e);
     Expr with_summaries(const Expr &e);
 
 public:

@@ -5,6 +5,7 @@
 #include "algorithm/ReadAlgorithm.h"
 #include "autoscheduler/Search.h"
 #include "derivation/DeriveOnline.h"
+#include "derivation/SlowParts.h"
 #include "lower/LaunchPackage.h"
 #include "lower/Lower.h"
 #include "lower/ReplaceNest.h"
@@ -73,6 +74,7 @@ Compilation compile(const std::vector<Func> &outputs, const Target &target, cons
     {
         Stage stage("derive");
         c.plan = derive_online(c.graph);
+        c.warnings = slow_parts(c.graph, c.plan);
     }
     {
         Stage stage("schedule");
@@ -101,6 +103,9 @@ void autoschedule(Pipeline pipeline, const Target &target, const Schedule &sched
         return;
     }
     const Compilation c = compile(pipeline.outputs(), target, schedule);
+    for (const std::string &warning : c.warnings) {
+        strobe_debug(0) << "warning: " << warning << "\n";
+    }
     Stmt nest;
     {
         Stage stage("lower");

@@ -18,6 +18,7 @@ struct Compilation {
     Schedule schedule;  // as given, completed by what was chosen
     Choices choices;
     TileProgram program;
+    std::vector<std::string> warnings;  // what is legal but slow
 
     /** The derivation with its reasons, the schedule and the tile program. */
     std::string explanation() const;
@@ -28,7 +29,7 @@ struct Compilation {
 Compilation compile(const std::vector<Halide::Func> &outputs, const Halide::Target &target, const Schedule &schedule = {});
 
 /** Makes \p pipeline compile to our code for \p target: realize, compile_to_* and
- * Generators then produce it. Gives the pipeline's Funcs the schedule that lets
+ * Generators then produce it. Prints warnings about what is legal but slow. Gives the pipeline's Funcs the schedule that lets
  * Halide generate its checks around it, so build the algorithm anew to run it unscheduled. */
 void autoschedule(Halide::Pipeline pipeline, const Halide::Target &target, const Schedule &schedule = {});
 

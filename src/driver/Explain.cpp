@@ -1,6 +1,7 @@
 #include "Explain.h"
 
 #include "derivation/Expressions.h"
+#include "derivation/SlowParts.h"
 #include "schedule/PrintSchedule.h"
 #include "schedule/ResolveNames.h"
 #include "support/NearestName.h"
@@ -97,6 +98,12 @@ class Explainer {
         }
         item("passes") << plan.passes.size() << (plan.passes.size() == 1 ? " walk over " : " walks over ")
                        << base_name(plan.roles.stream) << "\n";
+    }
+
+    void slow() {
+        for (const std::string &part : slow_parts(graph, plan)) {
+            line("slow") << part << "\n";
+        }
     }
 
     void mask(const Pass &pass, const TileVisits &visits) {
@@ -204,6 +211,7 @@ public:
 
     std::string explain() {
         reductions();
+        slow();
         for (size_t i = 0; i < plan.passes.size(); i++) {
             mask(plan.passes[i], choice.estimate.visits[i]);
         }

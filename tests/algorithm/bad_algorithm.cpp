@@ -127,4 +127,47 @@ TEST_F(BadAlgorithm, UndefinedStart) {
     expect_refused({out}, {"culprit", "undef"});
 }
 
+TEST_F(BadAlgorithm, TopTwoInATuple) {
+    f(x) = Tuple(Expr(-1e30f), Expr(-1e30f));
+    Expr best = Halide::max(f(x)[0], in(x, r)), second = Halide::max(f(x)[1], Halide::min(f(x)[0], in(x, r)));
+    f(x) = Tuple(best, second);
+    out(x) = f(x)[1];
+    expect_refused({out}, {"culprit", "elements of a Tuple that use each other"});
+}
+
+TEST_F(BadAlgorithm, WeightedRunningMean) {
+    f(x) = 0.0f;
+    f(x) = 0.9f * f(x) + 0.1f * in(x, r);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction", "one of +, *, max, min"});
+}
+
+TEST_F(BadAlgorithm, AlternatingOperators) {
+    f(x) = 0.0f;
+    f(x) = Halide::max(f(x) + in(x, r), 0.0f);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction"});
+}
+
+TEST_F(BadAlgorithm, QuotientOfItself) {
+    f(x) = 1.0f;
+    f(x) = f(x) / in(x, r);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction"});
+}
+
+TEST_F(BadAlgorithm, SubtractedFromTheBody) {
+    f(x) = 0.0f;
+    f(x) = in(x, r) - f(x);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction"});
+}
+
+TEST_F(BadAlgorithm, UpdateOfTheReducedPlace) {
+    f(x) = 0.0f;
+    f(r) = f(r) + in(r, r);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "scatters"});
+}
+
 }  // namespace

@@ -95,4 +95,37 @@ TEST_F(BadDerivation, WeightsAsAnOutput) {
     expect_refused({weights}, {"weights", "a score for each"});
 }
 
+TEST_F(BadDerivation, SumsOfColumnsBesideRows) {
+    // How much attention each key receives has keys for rows: another walk of another shape.
+    Func p = softmax(score(), in.keys()).weights, out2("out2");
+    RDom rows(0, in.q.dim(1).extent());
+    f(in.j, in.h, in.b) += p(in.j, rows, in.h, in.b);
+    out2(in.d, in.i, in.h, in.b) = weighted_sum(p, in.v, in.q)(in.d, in.i, in.h, in.b);
+    expect_refused({out2, f}, {"out2", "has no dimension for", "an algorithm of its own"});
+}
+
+TEST_F(BadDerivation, TwoAxesWithTheStream) {
+    RDom r(0, in.keys(), 0, 3);
+    Func s("s");
+    s(in.j, in.i, in.h, in.b) = score();
+    f(in.i, in.h, in.b) += s(r.x, in.i, in.h, in.b) * Halide::cast<float>(r.y);
+    expect_refused({f}, {"culprit reduces", "at once", "in a Func of their own"});
+}
+
+TEST_F(BadDerivation, ScoresBesideTheOutput) {
+    Func attention = from_blocks(in, [](Inputs &, Expr s) { return s; })[0];
+    out(in.d, in.i, in.h, in.b) = attention(in.d, in.i, in.h, in.b);
+    f(in.j, in.i, in.h, in.b) = score();
+    expect_refused({out, f}, {"culprit", "has no dimension for", "an algorithm of its own"});
+}
+
+TEST_F(BadDerivation, NormalisedOutputThatIsAttendedAgain) {
+    // Two attentions one after another: the second walks the keys with what the first has finished.
+    Func first = from_blocks(in, [](Inputs &, Expr s) { return s; })[0], again("again");
+    RDom c(0, in.v.dim(0).extent()), r(0, in.keys());
+    f(in.j, in.i, in.h, in.b) += first(c, in.i, in.h, in.b) * in.k2(c, in.j, in.h / 2, in.b);
+    again(in.d, in.i, in.h, in.b) += f(r, in.i, in.h, in.b) * in.v(in.d, r, in.h / 2, in.b);
+    expect_refused({again}, {"culprit", "after the stream"});
+}
+
 }  // namespace

@@ -307,6 +307,52 @@ TEST(Masks, OfRandomConditionsAreSound) {
     EXPECT_GT(decided, 0.75 * tiles) << "the verdicts have become much less precise";
 }
 
+/** Sound for the masks of the shipped algorithms, and as precise as said here. */
+TEST(Masks, OfShippedAlgorithms) {
+    MaskFixture f(64, 64);
+    const Input chosen{{Halide::Int(32), 3, "chosen"}};
+    Expr routed;
+    for (int n = 0; n < 3; n++) {
+        const Expr one = chosen(n, f.i / 8, f.b) == f.j / 8;
+        routed = routed.defined() ? routed || one : one;
+    }
+    struct Mask {
+        const char *name;
+        Expr guard;
+        double precision;  // share of the dead and full tiles that are known to be so
+    };
+    const Mask masks[] = {
+        {"packed causal", f.j <= f.i && f.document(f.i, f.b) == f.document(f.j, f.b), 1},
+        {"lengths of both", f.i < f.lengths(f.b) && f.j < f.lengths(f.b), 1},
+        {"dilated window", dilated_window(f.i, f.j, 9, 3), 1},
+        {"global and window", global_window(f.i, f.j, 6, 5), 0.95},
+        {"neighbourhood, rows of 8", neighbourhood(f.i, f.j, 8, 2), 0.9},
+        {"neighbourhood, rows of 16", neighbourhood(f.i, f.j, 16, 3), 0.9},
+        {"block diffusion", block_diffusion(f.i, f.j, 32, 8), 0.9},
+        {"chosen blocks", f.j <= f.i && routed, 0.85}};
+    Data data;
+    data.inputs["lengths"] = [](const std::vector<int> &) { return 37; };
+    data.inputs["document"] = [](const std::vector<int> &at) { return at[0] / 10; };
+    data.inputs["chosen"] = [](const std::vector<int> &at) { return (at[0] * 5 + at[1] * 3) % 8; };
+    for (const Mask &mask : masks) {
+        const MaskVerdict v = f.bound(mask.guard);
+        for (int size : {4, 8, 16}) {
+            Checker checker(f, data, v);
+            for (int i = 0; i < f.queries; i += size) {
+                for (int j = 0; j < f.keys; j += size) {
+                    ASSERT_EQ(checker.check({i, i + size - 1, j, j + size - 1}), "")
+                        << mask.name << " at " << i << ", " << j << ", tiles of " << size << "\ndead " << v.dead
+                        << "\nfull " << v.full << "\nbegin " << v.begin << "\nend " << v.end;
+                }
+            }
+            std::cout << mask.name << ", tiles of " << size << ": " << checker.decided << " of " << checker.tiles
+                      << " dead or full tiles decided\n";
+            EXPECT_GE(checker.decided, mask.precision * checker.tiles)
+                << mask.name << ", tiles of " << size << "\ndead " << v.dead << "\nfull " << v.full;
+        }
+    }
+}
+
 /** For the usual masks the verdict is exact. */
 TEST(Masks, OfVariantsAreExact) {
     MaskFixture f(37, 45);

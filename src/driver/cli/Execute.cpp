@@ -99,10 +99,13 @@ Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Res
     verdict.to_float64 = difference(got, exact.outputs[n]).largest;
     // The exponents are float32 numbers of about 16, so that their rounding alone changes a
     // weight by 16 units. lse is a float32 near 10; the scores' operands are exact.
-    const double units = 2 * unit_roundoff(got.type()) + 16 * unit_roundoff(Float(32));
+    // Sums of values have their weights rounded to the tensors' type, whatever they are stored in.
+    const bool statistic = got.type() == Float(32) && got.dimensions() < ours.outputs[0].dimensions();
+    const Type rounded = statistic ? got.type() : ours.outputs[0].type();
+    const double units = 2 * unit_roundoff(rounded) + 16 * unit_roundoff(Float(32));
     verdict.allowed = 2 * own + units * magnitude;
     // Statistics of a row, such as lse, sum up the roundings of as many scores as it has.
-    if (got.type() == Float(32) && got.dimensions() < ours.outputs[0].dimensions()) {
+    if (statistic) {
         verdict.allowed = std::max(verdict.allowed, 1e-3);
     }
     return verdict;

@@ -40,8 +40,9 @@ struct Verdict {
     }
 };
 /** The error rule for output \p n: twice what the unscheduled algorithm loses against
- * float64, and a rounding of the exponents, of the weights and of the result; 1e-3 at
- * least for float32 outputs with fewer dimensions than the first, such as lse. */
+ * float64, and a rounding of the exponents, of the weights and of the result (in the
+ * type of the first output); 1e-3 at least for float32 outputs with fewer dimensions than the
+ * first, such as lse. */
 Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Result &exact);
 
 /** Multiply-adds of contractions count two, masked or not. */
