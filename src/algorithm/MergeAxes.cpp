@@ -50,7 +50,12 @@ class Merger {
                 for (const std::string &to : y.axes) {
                     if (y.name != x.name && to != from && !contains(r.axes, to) && !contains(r.over, to) &&
                         same_domain(from, to) && alike(x, y, from, to)) {
-                        r.body = substitute("%" + x.name, y.ref(), renamed(r.body, from, to));
+                        // All that r reads along the axis must exist along the other.
+                        const Expr body = along_axis(graph, r.body, from, to);
+                        if (!body.defined()) {
+                            continue;
+                        }
+                        r.body = body;
                         r.init = renamed(r.init, from, to);
                         r.over = renamed(r.over, from, to);
                         return true;
@@ -117,7 +122,44 @@ public:
     }
 };
 
+class AlongAxis : public IRMutator {
+    using IRMutator::visit;
+    const ReductionGraph &graph;
+    const std::string &from, &to;
+
+    Expr visit(const Variable *op) override {
+        if (op->name == from) {
+            return axis(to);
+        }
+        const Reduction *r = graph.referred(op);
+        if (!r || !contains(r->axes, from)) {
+            return op;
+        }
+        const Expr body = mutate(r->body);
+        for (const Reduction &other : graph.reductions) {
+            if (other.op == r->op && other.type == r->type && other.axes == renamed(r->axes, from, to) &&
+                other.over == r->over && graph_equal(other.body, body) && !r->init.defined() && !other.init.defined()) {
+                return other.ref();
+            }
+        }
+        failed = true;
+        return op;
+    }
+
+public:
+    bool failed = false;
+    AlongAxis(const ReductionGraph &graph, const std::string &from, const std::string &to)
+        : graph(graph), from(from), to(to) {
+    }
+};
+
 }  // namespace
+
+Expr along_axis(const ReductionGraph &graph, const Expr &e, const std::string &from, const std::string &to) {
+    AlongAxis rename(graph, from, to);
+    const Expr result = rename.mutate(e);
+    return rename.failed ? Expr() : result;
+}
 
 void merge_axes(ReductionGraph &graph) {
     Merger(graph).run();

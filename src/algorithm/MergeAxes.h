@@ -14,6 +14,10 @@ namespace strobe {
 
 void merge_axes(ReductionGraph &graph);
 
+/** e with axis \p from called \p to; reductions over it are replaced by those that are the
+ * same along \p to. Undefined if there is none for one of them. */
+Expr along_axis(const ReductionGraph &graph, const Expr &e, const std::string &from, const std::string &to);
+
 }  // namespace strobe
 
 #endif

@@ -3,6 +3,7 @@
 #include "AxisUsage.h"
 #include "MatchUpdate.h"
 #include "MergeAxes.h"
+#include "SplitSuffixes.h"
 #include "support/Error.h"
 #include "support/Log.h"
 
@@ -347,6 +348,7 @@ ReductionGraph read_algorithm(const std::vector<Func> &outputs) {
         reader.read_output(f);
     }
     merge_axes(reader.graph);
+    split_suffixes(reader.graph);
     strobe_debug(2) << reader.graph;
     return reader.graph;
 }

@@ -111,10 +111,14 @@ AxisLengths::AxisLengths(Instance &instance, const Problem &problem)
             }
         }
     }
+    const Axis &stream = graph.axis(roles.stream);
+    const auto walks_stream = [&](const Axis &a) {
+        return is_const_zero(simplify(a.extent - stream.extent)) && !is_const(a.extent);
+    };
     for (const Axis &a : graph.axes) {
         const size_t place = std::find(batch.begin(), batch.end(), a.name) - batch.begin();
         lengths[a.name] = a.name == roles.query    ? problem.queries
-                          : a.name == roles.stream ? problem.keys
+                          : walks_stream(a)        ? problem.keys
                           : place == 0             ? problem.heads
                           : place == 1             ? problem.batch
                           : place < batch.size()   ? further(a.name)

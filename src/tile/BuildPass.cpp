@@ -147,6 +147,12 @@ void PassBuilder::build() {
             b.step(map_op(plan.pivots[i].name, b.ref(weights[i].next)));
         }
     }
+    if (b.walks_all) {
+        MaskVerdict &mask = b.pass().mask;
+        mask.dead = const_false();
+        mask.begin = Expr();
+        mask.contiguous = true;
+    }
     for (const Readout &r : plan.readouts) {
         const Expr value = b.with_values(r.value);
         b.declare(r.name, value.type(), b.tile_axes_in(value));
@@ -377,7 +383,7 @@ Expr PassBuilder::rescaled(const Moment &m, const std::string &name) const {
     if (m.degree > 0) {
         const Pivot &p = plan.pivots[m.pivot];
         const Expr moved = b.ref(p.name) - b.ref(weights[m.pivot].next);
-        return (old + cast(m.type, moved) * b.ref(lower_degree(m))) * cast(m.type, b.ref(weights[m.pivot].rescale));
+        return (old + cast(m.type, moved) * b.ref(b.declare(lower_degree(m), m.type, {query}))) * cast(m.type, b.ref(weights[m.pivot].rescale));
     }
     const Expr scaled = old * cast(m.type, b.ref(weights[m.pivot].rescale)), identity = identity_of(m.op, m.type);
     return m.op == ReduceOp::Sum ? scaled : select(old == identity, identity, scaled);

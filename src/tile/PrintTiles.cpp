@@ -32,6 +32,8 @@ std::string right_side(const TileOp &op) {
         return "contract(" + op.axis + ": " + op.a + ", " + op.b + ")";
     case TileOp::Kind::Reduce:
         return std::string(name_of(op.op)) + "(" + op.axis + ": " + expr_text(op.expr) + ")";
+    case TileOp::Kind::Scan:
+        return std::string("scan ") + name_of(op.op) + "(" + op.axis + ": " + expr_text(op.expr) + ")";
     case TileOp::Kind::Fill:
     case TileOp::Kind::Map:
     case TileOp::Kind::Store:

@@ -2,6 +2,7 @@
 
 #include "AxisSize.h"
 #include "OperandTiles.h"
+#include "PrefixSum.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -190,6 +191,7 @@ bool TileBuilder::is_feature(const std::string &axis) const {
 void TileBuilder::begin_pass() {
     program.passes.emplace_back();
     step_loads.clear();
+    walks_all = false;
     for (const std::string &name : plan.inner) {
         if (program.has_value("%" + name)) {
             for (const TileDim &d : program.value("%" + name).dims) {
@@ -255,7 +257,12 @@ void TileBuilder::compute_inner(const Expr &e) {
     for_each_variable(e, [&](const std::string &name) { used.insert(name); });
     for (const std::string &name : plan.inner) {
         if (used.count("%" + name) && computed.insert(name).second) {
-            build_inner_reduction(*this, graph.reduction(name));
+            const Reduction &r = graph.reduction(name);
+            if (const std::optional<PrefixSum> prefix = as_prefix_sum(*this, r)) {
+                build_prefix_sum(*this, r, *prefix);
+            } else {
+                build_inner_reduction(*this, r);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 #include "schedule/Schedule.h"
 
 #include <map>
+#include <optional>
 #include <set>
 
 namespace strobe {
@@ -24,6 +25,9 @@ public:
     /** What stands for pivots and moments that have no tile value of their name:
      * constants; one of several tiles, by the coordinate of a small feature axis. */
     std::map<std::string, Expr> computed_otherwise;
+
+    /** The pass being filled needs every tile up to its end: something carries a sum along. */
+    bool walks_all = false;
 
     TileBuilder(const std::string &name, const ReductionGraph &graph, const Plan &plan, const Choices &choices,
                 const std::map<std::string, int> &sizes);

@@ -199,6 +199,31 @@ void TileMachine::reduce(const TileOp &op) {
     values[op.dst] = result;
 }
 
+void TileMachine::scan(const TileOp &op) {
+    const TileValue &dst = program.value(op.dst);
+    const Points points{dst.dims};
+    Lanes lanes = evaluate(op.expr, points);
+    size_t along = 1;  // the distance between neighbours along the axis
+    for (size_t d = dst.dims.size(); d-- > 0 && dst.dims[d].axis != op.axis;) {
+        along *= dst.dims[d].size;
+    }
+    for (size_t d = 0; d < dst.dims.size(); d++) {
+        for (size_t p = 0; dst.dims[d].axis == op.axis && p < lanes.size(); p++) {
+            if (points.at(p, d) == 0) {
+                continue;
+            }
+            if (lanes.type.is_float()) {
+                const double pair[] = {lanes.f[p - along], lanes.f[p]}, x = reduced(op.op, pair, 2);
+                lanes.f[p] = arithmetic == Arithmetic::Exact ? x : rounded_to(dst.type, x);
+            } else {
+                const int64_t pair[] = {lanes.i[p - along], lanes.i[p]};
+                lanes.i[p] = reduced(op.op, pair, 2);
+            }
+        }
+    }
+    values[op.dst] = lanes;
+}
+
 void TileMachine::store(const TileOp &op) {
     auto buffer = arguments.buffers.find(op.dst);
     if (buffer == arguments.buffers.end()) {
@@ -251,6 +276,9 @@ void TileMachine::run(const std::vector<TileOp> &ops, bool partial) {
             break;
         case TileOp::Kind::Reduce:
             reduce(op);
+            break;
+        case TileOp::Kind::Scan:
+            scan(op);
             break;
         case TileOp::Kind::Store:
             store(op);

@@ -62,6 +62,7 @@ private:
     void broadcast(const TileValue &value, const Points &points, Lanes &lanes);
     void load(const TileOp &op);
     void contract(const TileOp &op);
+    void scan(const TileOp &op);
     void reduce(const TileOp &op);
     void store(const TileOp &op);
 };

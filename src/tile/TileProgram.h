@@ -56,6 +56,7 @@ struct TileOp {
         Contract,  // dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n]
         Map,       // dst[dims] = expr, elementwise; may read its own dst
         Reduce,    // dst[dims] = (op) over `axis` of expr: any axis that dst lacks; expr may have all of both
+        Scan,      // dst[dims] = (op) over the elements of `axis` in this tile up to the current one, of expr
         Store
     };                                    // output `dst`[out_axes] = expr where inside its domain
     enum class When { Always, Partial };  // only in tiles that the mask's verdict calls partial
@@ -64,8 +65,8 @@ struct TileOp {
     When when = When::Always;
     std::string dst;
     Expr expr;
-    ReduceOp op = ReduceOp::Sum;        // Reduce
-    std::string axis;                   // Contract, Reduce
+    ReduceOp op = ReduceOp::Sum;        // Reduce, Scan
+    std::string axis;                   // Contract, Reduce, Scan: there one of dst's own axes
     std::string a, b;                   // Contract: tile values. `a` is rounded to a_type first
     Type operand_type;                  // Contract: what both operands are rounded to
     bool accumulate = false;            // Contract: add to dst

@@ -223,6 +223,8 @@ void Verifier::check_op(const TileOp &op, const StreamPass &pass, bool in_step, 
             check(!axes.count(op.axis), "the destination has the reduced axis " + op.axis);
             check(is_axis(op.axis), "there is no axis " + op.axis);
             axes.insert(op.axis);
+        } else if (op.kind == TileOp::Kind::Scan) {
+            check(axes.count(op.axis), "the destination lacks the scanned axis " + op.axis);
         } else if (op.kind == TileOp::Kind::Load) {
             const Call *call = op.expr.as<Call>();
             check(call && call->call_type == Call::Image, "a load takes one input element");

@@ -217,6 +217,16 @@ std::vector<Program> programs() {
         Expr p = softmax(s, in.keys()).weights(in.j, in.i, in.h, in.b);
         return std::vector<Func>{total(in, select(causal(in.i, in.j), p * product(in), 0.0f))};
     });
+    add("stick_breaking", 1, [](Inputs &in) {
+        RDom later(0, in.v.dim(1).extent());
+        Func s("s"), rest("rest");
+        s(in.j, in.i, in.h, in.b) = product(in);
+        Expr left = -log(1.0f + exp(s(later, in.i, in.h, in.b)));
+        rest(in.j, in.i, in.h, in.b) += select(later > in.j && later < in.i, left, 0.0f);
+        Expr share = 1.0f / (1.0f + exp(-s(in.j, in.i, in.h, in.b)));
+        return std::vector<Func>{
+            sum_with_values(in, select(in.j < in.i, share * exp(rest(in.j, in.i, in.h, in.b)), 0.0f))};
+    });
     add("variance_of_values", 2, [](Inputs &in) {
         Func p = causal_softmax(in).weights, mean = weighted_sum(p, in.v, in.q), squares("squares");
         RDom r(0, in.keys());

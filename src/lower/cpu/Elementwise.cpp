@@ -252,4 +252,31 @@ Stmt lower_group(const Context &context, const std::vector<TileOp> &group, const
     return GroupLowering(context, group).lower(full);
 }
 
+Stmt lower_scan(const Context &context, const TileOp &op) {
+    const TileStorage &dst = context.at(op.dst);
+    Point point;
+    std::vector<std::pair<std::string, Expr>> loops;
+    for (const TileDim &d : dst.dims) {
+        const std::string at = unique_name(d.axis + ".at");
+        point[d.axis].at = Variable::make(Int(32), at);
+        // The scanned axis innermost.
+        loops.insert(d.axis == op.axis ? loops.end() : loops.begin(), {at, context.valid(d)});
+    }
+    const std::string total = unique_name("scan");
+    const Expr so_far = Load::make(dst.type, total, 0, Buffer<>(), Parameter(), const_true(), ModulusRemainder());
+    const Expr value = cast(dst.type, context.evaluate(op.expr, point, {}));
+    Stmt s = Block::make(Store::make(total, strictify_float(combine(op.op, so_far, value)), 0, Parameter(),
+                                     const_true(), ModulusRemainder()),
+                         store_element(dst, point, so_far));
+    s = make_loop(loops.back().first, loops.back().second, s);
+    s = Block::make(Store::make(total, cast(dst.type, identity_of(op.op, dst.rounded_to)), 0, Parameter(), const_true(),
+                                ModulusRemainder()),
+                    s);
+    s = Allocate::make(total, dst.type, MemoryType::Stack, {1}, const_true(), s);
+    for (size_t k = loops.size() - 1; k-- > 0;) {
+        s = make_loop(loops[k].first, loops[k].second, s);
+    }
+    return s;
+}
+
 }  // namespace strobe::cpu

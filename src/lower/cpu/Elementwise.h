@@ -16,6 +16,9 @@ size_t group_length(const Context &context, const std::vector<TileOp> &ops, size
 /** The loop nest of \p group; \p full is Bool: leave out the ops for partial tiles. */
 Halide::Internal::Stmt lower_group(const Context &context, const std::vector<TileOp> &group, const Expr &full);
 
+/** A Scan: element after element along its axis. */
+Halide::Internal::Stmt lower_scan(const Context &context, const TileOp &op);
+
 }  // namespace strobe::cpu
 
 #endif

@@ -37,13 +37,17 @@ Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Exp
         case TileOp::Kind::Contract:
             s = lower_contract(context, op);
             break;
+        case TileOp::Kind::Scan:
+            s = lower_scan(context, op);
+            break;
         default: {
             count = group_length(context, ops, k);
             s = lower_group(context, std::vector<TileOp>(ops.begin() + k, ops.begin() + k + count), full);
             break;
         }
         }
-        const bool own_guard = op.kind == TileOp::Kind::Load || op.kind == TileOp::Kind::Store || op.kind == TileOp::Kind::Contract;
+        const bool own_guard = op.kind == TileOp::Kind::Load || op.kind == TileOp::Kind::Store ||
+                               op.kind == TileOp::Kind::Contract || op.kind == TileOp::Kind::Scan;
         if (own_guard && op.when == TileOp::When::Partial) {
             s = IfThenElse::make(!full, s);
         }

@@ -131,6 +131,8 @@ class Coverage {
             }
             break;
         }
+        case TileOp::Kind::Scan:
+            return "the scan " + op.dst + " along " + op.axis;
         case TileOp::Kind::Store:
             if (const std::string problem = store_problem(op); !problem.empty()) {
                 return problem;

@@ -38,6 +38,10 @@ Stmt lower_op(const Context &context, const TileOp &op) {
         return lower_reduce(context, op);
     case TileOp::Kind::Store:
         return lower_store(context, op);
+    case TileOp::Kind::Scan:
+        strobe_user_error() << "In algorithm " << context.program.name << ": " << op.dst << " is a running sum along "
+                            << op.axis << ", which has no form on GPUs yet. Compile it for a CPU, or compute the "
+                            << "running sum before and pass it as an input.";
     }
     strobe_internal_error() << "operation of an unknown kind on " << op.dst;
 }
