@@ -32,9 +32,9 @@ def doctor() -> int:
         _line("--", "driver", facts.get("driver_error", "none"))
     for n in range(torch.cuda.device_count()):
         name, capability = torch.cuda.get_device_name(n), torch.cuda.get_device_capability(n)
-        here = capability >= (8, 0)
+        here = capability[0] == 8 or capability == (9, 0)
         usable = usable or here
-        why = "" if here else "; kernels are made for 8.0 and later, so its tensors are refused"
+        why = "" if here else "; kernels are made for 8.x and 9.0, so its tensors are refused"
         _line("ok" if here else "--", f"cuda:{n}", f"{name}, compute capability {capability[0]}.{capability[1]}{why}")
     if torch.cuda.device_count() == 0:
         _line("--", "GPU", "none that torch can use")
