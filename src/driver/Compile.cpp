@@ -99,7 +99,7 @@ void autoschedule(Pipeline pipeline, const Target &target, const Schedule &sched
             strobe_debug(0) << "warning: " << warning << "\n";
         }
         compute_reductions_at_root(pipeline.outputs());
-        install_package(pipeline, c.package);
+        install_package(pipeline, c.package, target);
         return;
     }
     const Compilation c = compile(pipeline.outputs(), target, schedule);

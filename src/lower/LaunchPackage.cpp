@@ -70,7 +70,7 @@ void define_for_jit(Pipeline pipeline) {
 
 }  // namespace
 
-Stmt launch_package(const KernelPackage &package) {
+Stmt launch_package(const KernelPackage &package, bool user_context) {
     const std::vector<uint8_t> bytes = serialize_package(package);
     std::vector<Expr> buffers, scalars;
     for (const BufferSpec &b : package.buffers) {
@@ -82,9 +82,9 @@ Stmt launch_package(const KernelPackage &package) {
     }
     const Expr interface =
         Call::make(type_of<const halide_device_interface_t *>(), "halide_cuda_device_interface", {}, Call::Extern);
-    const Expr user_context = Variable::make(type_of<void *>(), "__user_context");
+    const Expr context = user_context ? Variable::make(type_of<void *>(), "__user_context") : make_zero(Handle());
     const Expr call = Call::make(Int(32), entry_point,
-                                 {user_context, interface, embed(bytes), make_const(Int(64), (int64_t)bytes.size()),
+                                 {context, interface, embed(bytes), make_const(Int(64), (int64_t)bytes.size()),
                                   array_of(buffers), (int)buffers.size(), array_of(scalars), (int)scalars.size()},
                                  Call::Extern);
     const std::string result = unique_name("launch_result");
@@ -92,9 +92,10 @@ Stmt launch_package(const KernelPackage &package) {
     return LetStmt::make(result, call, AssertStmt::make(code == 0, code));
 }
 
-void install_package(Pipeline pipeline, const KernelPackage &package) {
+void install_package(Pipeline pipeline, const KernelPackage &package, const Target &target) {
+    const bool user_context = target.has_feature(Target::UserContext) || target.has_feature(Target::JIT);
     pipeline.clear_custom_lowering_passes();
-    pipeline.add_custom_lowering_pass(new Install(launch_package(package)));
+    pipeline.add_custom_lowering_pass(new Install(launch_package(package, user_context)));
     define_for_jit(pipeline);
 }
 

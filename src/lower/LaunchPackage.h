@@ -17,13 +17,15 @@
 namespace strobe {
 
 /** The call, followed by the check of its result. Buffers and scalars have the
- * names that the package gives them. */
-Halide::Internal::Stmt launch_package(const KernelPackage &package);
+ * names that the package gives them. \p user_context: the compiled function has the
+ * argument __user_context, which Halide gives it for targets with the features
+ * user_context and jit; otherwise the call passes null, as Halide's own calls do. */
+Halide::Internal::Stmt launch_package(const KernelPackage &package, bool user_context);
 
-/** Makes \p pipeline launch \p package wherever it is compiled from now on, ahead of
- * time or just in time. Its Funcs must be scheduled so that Halide can lower them.
+/** Makes \p pipeline launch \p package wherever it is compiled for \p target from now
+ * on, ahead of time or just in time. Its Funcs must be scheduled so that Halide can lower them.
  * Replaces the effect of an earlier call. */
-void install_package(Halide::Pipeline pipeline, const KernelPackage &package);
+void install_package(Halide::Pipeline pipeline, const KernelPackage &package, const Halide::Target &target);
 
 }  // namespace strobe
 
