@@ -7,22 +7,30 @@ namespace strobe {
 
 namespace {
 
-// Measured on an H200 with hand-placed kernels at head dimensions 64 and 128.
+// Fitted to the times of our own kernels on an H200 (benchmarks/results/h200.json): full, causal, prefix and
+// window masks and ALiBi at head dimensions 64 and 128 and three lengths. All clocks are of the sustained rate.
 
 /** Units that a block keeps busy at once finish after the p-norm of their times: p = 1 is one after the
- * other, a large p is perfect overlap. By the number of warpgroups that compute: the second overlaps its
- * exponentials with the first one's contractions, a third adds little by itself. */
-constexpr double overlap[] = {1.5, 1.5, 2.05, 2.1};
-/** Taking turns on the matrix unit keeps a third warpgroup ready for it at any time. Each turn costs a
- * barrier's handover and the unit's fill and drain. */
-constexpr double overlap_of_turns = 1.9, handover_clocks = 110;
-/** Barriers, the pipeline's fill and drain, address arithmetic: once a tile. */
-constexpr double step_clocks = 100;
-/** Loads take this long; they are hidden behind the tiles that are in flight. */
-constexpr double load_latency = 1000;
-/** Per block: the first loads, the last results. A persistent block loads the next tiles meanwhile, and if
- * there is room the next rows, too. */
-constexpr double block_clocks = 4000, persistent_block_clocks = 2500, ahead_block_clocks = 1750;
+ * other, a large p is perfect overlap. One warpgroup overlaps little by itself; a second runs its exponentials
+ * under the first one's contractions. */
+constexpr double overlap_alone = 1.4, overlap = 3.0;
+/** Taking turns on the matrix unit keeps a third warpgroup ready for it at any time (two alternate by
+ * themselves). Each turn costs a barrier's handover. */
+constexpr double overlap_of_turns = 4.75, handover_clocks = 23;
+/** Barriers, the matrix unit's fill and drain, waits for the row maxima: once a tile. */
+constexpr double step_clocks = 390;
+/** From the release of a stage to its next tile, under load; hidden behind the tiles that are in flight. */
+constexpr double load_latency = 2000;
+/** Where tiles are judged one by one: the producer looks at 32 at a time, and holds the last live one back
+ * until it knows that no other follows. */
+constexpr double judge_clocks = 700;
+/** Per block: the first tile's scores and the last one's sums, which nothing overlaps, and the results. With
+ * room for the next block's rows its loads, and what other warpgroups still have to do, hide most of it. */
+constexpr double ahead_block_clocks = 3100, persistent_block_clocks = 6000, block_clocks = 7000;
+/** Blocks of uneven length leave this share of an average one idle at the end. */
+constexpr double uneven_tail = 0.75;
+/** From the host's launch to the first block, for each kernel. */
+constexpr double launch_ms = 0.006;
 /** Per row and pivot: the maximum across threads, the rescaling factor. */
 constexpr double row_issue = 100;
 /** Share of tiles in which a lazy maximum is raised all the same. */
@@ -79,7 +87,9 @@ const std::vector<TileVisits> &CostModel::visits_of(const Choices &c) const {
     std::vector<TileVisits> &found = visits[{c.query_tile, c.stream_tile, c.skip_dead}];
     if (found.empty()) {
         for (const Pass &pass : plan.passes) {
-            found.push_back(count_visits(graph, plan, pass.mask, shape, c.query_tile, c.stream_tile, c.skip_dead));
+            const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.consumers) : c.query_tile;
+            found.push_back(
+                count_visits(graph, plan, pass.mask, shape, c.query_tile, group, c.stream_tile, c.skip_dead));
         }
     }
     return found;
@@ -116,14 +126,41 @@ TileCost CostModel::gpu_tile(size_t pass, const Choices &c, double partial) cons
     t.partial_issue = mask_ops[pass].issue * elements / machine.issue;
     t.copies = (stream_bytes(work, c) + ops[pass].bytes * elements) / machine.l2_bytes_per_clk;
 
-    const bool turns = c.pingpong && c.consumers > 1;
-    const double p_norm = overlap[std::min(c.consumers, 3)] + (turns && c.consumers > 2 ? overlap_of_turns : 0);
-    const double code = c.specialize_full ? partial : 1;
-    const double busy = norm(p_norm, {t.tensor, t.special, t.issue + code * t.partial_issue}) + step_clocks +
-                        (turns ? handover_clocks * c.consumers : 0);
-    const double in_flight = std::max(1, c.stages - 1);
-    t.total = std::max({busy, t.copies, c.stages == 1 ? busy + load_latency : load_latency / in_flight});
+    t.total = std::max(gpu_clocks(t, c, partial, c.consumers), t.copies);
     return t;
+}
+
+/** A tile that \p groups of the block's warpgroups have a part in. */
+double CostModel::gpu_clocks(const TileCost &t, const Choices &c, double partial, int groups) const {
+    const bool turns = c.pingpong && c.consumers > 1;
+    const double p = groups < 2 ? overlap_alone : turns && groups > 2 ? overlap_of_turns : overlap;
+    const double share = (double)groups / std::max(1, c.consumers);
+    const double code = c.specialize_full ? partial : 1;
+    const double busy = share * norm(p, {t.tensor, t.special, t.issue + code * t.partial_issue}) + step_clocks +
+                        (turns ? handover_clocks * groups : 0);
+    return c.stages == 1 ? busy + load_latency : std::max(busy, load_latency / (c.stages - 1));
+}
+
+/** All tiles of an average block. */
+double CostModel::pass_clocks(const TileCost &t, const TileVisits &v, const Choices &c, const Footprint &f) const {
+    if (!machine.is_gpu()) {
+        return v.mean * t.total;
+    }
+    // Warpgroups whose tiles differ all work at the same time if the next block's rows fit, and the tiles from
+    // the one that the first is at to the one that the last still needs. Else they wait for each other.
+    double clocks = 0;
+    if (f.rows_ahead && c.stages >= v.skew + 1) {
+        clocks = v.mean * v.groups / c.consumers * gpu_clocks(t, c, v.partial, c.consumers);
+    } else {
+        for (int k = 1; k <= c.consumers; k++) {
+            clocks += v.together[k] * gpu_clocks(t, c, v.partial, k);
+        }
+    }
+    if (v.judged) {
+        const double rest = std::ceil((double)v.tiles / 2 / 32) * judge_clocks;
+        clocks += std::max(0.0, rest - (c.stages - 1) * t.total);
+    }
+    return std::max(clocks, v.of_block * t.copies);
 }
 
 TileCost CostModel::cpu_tile(size_t pass, const Choices &c, double partial) const {
@@ -154,16 +191,18 @@ TileCost CostModel::cpu_tile(size_t pass, const Choices &c, double partial) cons
 
 /** From blocks to the launch: how evenly they fill the machine, and the memory's share. */
 void CostModel::add_launch(Estimate &e, const Choices &c) const {
-    double batches = 1, longest = 0, fixed = 0;
+    double batches = 1, longest = 0;
     for (const std::string &b : plan.roles.batch) {
         batches *= (double)shape.sizes.at(b);
     }
     const bool gpu = machine.is_gpu();
     const double persistent = e.footprint.rows_ahead ? ahead_block_clocks : persistent_block_clocks;
-    fixed = (gpu ? (c.persistent ? persistent : block_clocks) : cpu_block_clocks) * plan.passes.size();
+    const double fixed = (gpu ? (c.persistent ? persistent : block_clocks) : cpu_block_clocks) * plan.passes.size();
     for (size_t i = 0; i < e.passes.size(); i++) {
-        e.block_clocks += e.visits[i].mean * e.passes[i].total;
-        longest += std::max(e.visits[i].first, e.visits[i].last) * e.passes[i].total;
+        const TileVisits &v = e.visits[i];
+        const double clocks = pass_clocks(e.passes[i], v, c, e.footprint);
+        e.block_clocks += clocks;
+        longest += v.mean > 0 ? clocks * std::max(v.first, v.last) / v.mean : 0;
     }
     e.block_clocks += fixed;
     longest += fixed;
@@ -171,11 +210,14 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
     const double slots = (double)machine.multiprocessors;
     const bool even = longest < 1.05 * e.block_clocks;
     const bool longest_first = c.query_descending == (e.visits[0].last > e.visits[0].first);
-    // Equal blocks finish in waves. Uneven ones leave half an average block idle at the end if the longest
-    // went first, else the longest alone.
+    // Equal blocks finish in waves, in which those at the end of the axis, with fewer rows, count for less.
+    // Uneven ones leave part of an average block idle at the end if the longest went first, else the longest.
     const double total = blocks * e.block_clocks / slots;
-    e.clocks = even ? std::ceil(blocks / slots) * e.block_clocks
-                    : std::max(longest, total + (longest_first ? 0.5 * e.block_clocks : longest) * (1 - 1 / slots));
+    const double filled = gpu ? e.visits[0].groups / c.consumers : 1;
+    const double waves = std::ceil(blocks * filled / slots) * e.block_clocks / filled;
+    e.clocks = even ? std::max(total, waves)
+                    : std::max(longest, total + (longest_first ? uneven_tail * e.block_clocks : longest) *
+                                                    (1 - 1 / slots));
     e.balance = total / e.clocks;
     double bytes = 0;
     for (const Operand &o : work.operands()) {
@@ -184,7 +226,9 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
     }
     const double memory_ms = bytes / machine.global_bytes_per_s * 1e3;
     const double compute_ms = e.clocks / (machine.sustained_ghz * 1e6);
-    e.milliseconds = std::max(memory_ms, compute_ms);
+    const bool summarised = std::any_of(plan.passes.begin(), plan.passes.end(),
+                                        [](const Pass &p) { return !p.mask.summaries.empty(); });
+    e.milliseconds = std::max(memory_ms, compute_ms) + (gpu ? launch_ms * (summarised ? 2 : 1) : 0);
     e.bound = memory_ms > compute_ms ? "memory" : e.bound;
 }
 

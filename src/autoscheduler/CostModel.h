@@ -17,7 +17,7 @@ namespace strobe {
 struct TileCost {
     double tensor = 0, special = 0, issue = 0, copies = 0;
     double partial_issue = 0;  // the mask's, in a partial tile
-    double total = 0;          // after overlap, averaged over full and partial tiles
+    double total = 0;          // after overlap, averaged over full and partial tiles, if all warpgroups have a part
 };
 
 struct Estimate {
@@ -27,8 +27,8 @@ struct Estimate {
     double block_clocks = 0;  // of an average block
     double clocks = 0;        // of the whole launch
     double milliseconds = 0;
-    double balance = 1;  // share of the time in which all multiprocessors work
-    std::string bound;   // the unit that is busy longest: "tensor", ...
+    double balance = 1;       // share of the time in which all multiprocessors work
+    std::string bound;        // the unit that is busy longest: "tensor", ...
 };
 
 class CostModel {
@@ -42,6 +42,8 @@ class CostModel {
 
     const std::vector<TileVisits> &visits_of(const Choices &c) const;
     TileCost gpu_tile(size_t pass, const Choices &c, double partial) const;
+    double gpu_clocks(const TileCost &t, const Choices &c, double partial, int groups) const;
+    double pass_clocks(const TileCost &t, const TileVisits &v, const Choices &c, const Footprint &f) const;
     TileCost cpu_tile(size_t pass, const Choices &c, double partial) const;
     void add_contraction(const Contraction &k, const Choices &c, TileCost &cost) const;
     void add_launch(Estimate &e, const Choices &c) const;

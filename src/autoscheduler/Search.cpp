@@ -12,7 +12,7 @@ namespace strobe {
 
 namespace {
 
-/** Predictions closer than this are taken as equal: the simpler choice wins. */
+/** Predictions closer than this are taken as equal: the one that takes less of the machine wins. */
 constexpr double indifference = 0.01;
 
 std::set<std::string> given_names(const Schedule &given) {
@@ -26,10 +26,13 @@ std::set<std::string> given_names(const Schedule &given) {
     return names;
 }
 
-/** Fewer resources first. */
-bool simpler(const Choices &a, const Choices &b) {
-    return std::make_tuple(a.stages, a.pingpong, a.query_tile, a.stream_tile) <
-           std::make_tuple(b.stages, b.pingpong, b.query_tile, b.stream_tile);
+/** Less shared memory first. */
+bool simpler(const Candidate &a, const Candidate &b) {
+    const auto key = [](const Candidate &c) {
+        return std::make_tuple(c.estimate.footprint.shared_bytes, c.choices.pingpong, c.choices.stages,
+                               c.choices.query_tile, c.choices.stream_tile);
+    };
+    return key(a) < key(b);
 }
 
 void reject(std::vector<Rejection> &rejected, const Refusal &refusal, const Choices &c, const Roles &roles) {
@@ -122,7 +125,7 @@ ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const
     for (const Candidate &c : result.ranked) {
         if (machine.is_gpu() &&
             c.estimate.milliseconds <= (1 + indifference) * result.ranked[0].estimate.milliseconds &&
-            simpler(c.choices, best.choices)) {
+            simpler(c, best)) {
             best = c;
         }
     }

@@ -136,14 +136,14 @@ class Counter {
     const MaskVerdict &mask;
     const Roles &roles;
     const int64_t rows, columns;
-    const int query_tile, stream_tile;
+    const int stream_tile;
     const bool skip_dead;
     std::map<std::string, int64_t> variables;
 
     /** Tiles to evaluate and how many each stands for: all of a short range, else both ends, where masks
      * have their edges, and evenly spaced ones between. */
     static std::vector<std::pair<int64_t, double>> samples_of(int64_t from, int64_t to) {
-        constexpr int64_t ends = 4, between = 16;
+        constexpr int64_t ends = 4, between = 8;
         std::vector<std::pair<int64_t, double>> samples;
         const int64_t inner = to - from - 2 * ends;
         for (int64_t t = from; t < to && (inner <= between || t < from + ends); t++) {
@@ -164,45 +164,137 @@ class Counter {
         return e.defined() ? evaluate(e, variables) : std::nullopt;
     }
 
-public:
-    double visited = 0, partial = 0;
-    bool unknown = false;
-
-    Counter(const ReductionGraph &graph, const Plan &plan, const MaskVerdict &mask, const Shape &shape, int query_tile,
-            int stream_tile, bool skip_dead)
-        : mask(mask), roles(plan.roles), rows(shape.sizes.at(plan.roles.query)),
-          columns(shape.sizes.at(plan.roles.stream)), query_tile(query_tile), stream_tile(stream_tile),
-          skip_dead(skip_dead), variables(fixed_variables(graph, plan.roles, shape)) {
+    /** What rows see under a mask over data: assumed_run, at any position, its two edges in partial tiles. */
+    void assume_run(int64_t from, int64_t to, int64_t count, double &live, double &partial) const {
+        live = std::min((double)(to - from), (double)(assumed_run + count) / stream_tile + 1);
+        partial = std::min(live, 2.0);
     }
 
-    /** Adds what a block of rows visits; gives how many tiles. */
-    double visit(int64_t block) {
-        variables[roles.query + ".lo"] = block * query_tile;
-        variables[roles.query + ".hi"] = std::min(rows, (block + 1) * query_tile) - 1;
+public:
+    bool unknown = false;
+
+    Counter(const ReductionGraph &graph, const Plan &plan, const MaskVerdict &mask, const Shape &shape, int stream_tile,
+            bool skip_dead)
+        : mask(mask), roles(plan.roles), rows(shape.sizes.at(plan.roles.query)),
+          columns(shape.sizes.at(plan.roles.stream)), stream_tile(stream_tile), skip_dead(skip_dead),
+          variables(fixed_variables(graph, plan.roles, shape)) {
+    }
+
+    struct Visited {
+        int64_t from = 0, to = 0;  // the solved range, in tiles
+        double live = 0, partial = 0;
+    };
+
+    /** What \p count rows from \p row on visit; fewer at the end of the axis. */
+    Visited visit(int64_t row, int64_t count) {
+        variables[roles.query + ".lo"] = row;
+        variables[roles.query + ".hi"] = std::min(rows, row + count) - 1;
         const int64_t tiles = (columns + stream_tile - 1) / stream_tile;
-        int64_t from = 0, to = tiles;
+        Visited v;
+        v.to = tiles;
         if (skip_dead) {
             const Value begin = at(mask.begin), end = at(mask.end);
             unknown |= (mask.begin.defined() && !begin) || (mask.end.defined() && !end);
-            from = std::clamp<int64_t>(begin ? div_imp(*begin, (int64_t)stream_tile) : 0, 0, tiles);
-            to = std::clamp<int64_t>(end ? div_imp(*end + stream_tile - 1, (int64_t)stream_tile) : tiles, from, tiles);
+            v.from = std::clamp<int64_t>(begin ? div_imp(*begin, (int64_t)stream_tile) : 0, 0, tiles);
+            v.to =
+                std::clamp<int64_t>(end ? div_imp(*end + stream_tile - 1, (int64_t)stream_tile) : tiles, v.from, tiles);
         }
-        double live = 0;
-        for (const auto &[tile, weight] : samples_of(from, to)) {
+        bool dead_unknown = false;
+        for (const auto &[tile, weight] : samples_of(v.from, v.to)) {
             variables[roles.stream + ".lo"] = tile * stream_tile;
             variables[roles.stream + ".hi"] = std::min(columns, (tile + 1) * stream_tile) - 1;
             const Value dead = at(mask.dead), full = at(mask.full);
-            unknown |= (mask.dead.defined() && !dead) || (mask.full.defined() && !full);
+            dead_unknown |= mask.dead.defined() && !dead;
+            unknown |= dead_unknown || (mask.full.defined() && !full);
             if (skip_dead && dead && *dead) {
                 continue;
             }
             const bool is_full = !mask.guard.defined() || (full && *full);
             const bool tail = (tile + 1) * stream_tile > columns;
-            live += weight;
-            partial += weight * (!is_full || tail);
+            v.live += weight;
+            v.partial += weight * (!is_full || tail);
         }
-        visited += live;
-        return live;
+        if (skip_dead && dead_unknown) {
+            assume_run(v.from, v.to, count, v.live, v.partial);
+        }
+        return v;
+    }
+};
+
+/** Sums over sampled blocks. */
+class Visits {
+    Counter &counter;
+    const int query_tile, group_rows;
+    const int64_t rows;
+    const bool judged;
+    double groups = 0, live = 0, partial = 0, block_live = 0;
+    int blocks = 0;
+
+    /** Adds to together[k] the tiles that exactly k of the ranges hold; gives how many any of them holds. */
+    static int64_t add_together(const std::vector<Counter::Visited> &ranges, std::vector<double> &together) {
+        std::map<int64_t, int> steps;
+        for (const Counter::Visited &r : ranges) {
+            steps[r.from]++;
+            steps[r.to]--;
+        }
+        int64_t any = 0, before = 0;
+        int inside = 0;
+        for (const auto &[tile, change] : steps) {
+            together[inside] += (double)(tile - before);
+            any += inside > 0 ? tile - before : 0;
+            inside += change;
+            before = tile;
+        }
+        return any;
+    }
+
+public:
+    TileVisits result;
+
+    Visits(Counter &counter, int query_tile, int group_rows, int64_t rows, bool judged)
+        : counter(counter), query_tile(query_tile), group_rows(group_rows), rows(rows), judged(judged) {
+        result.together.resize(query_tile / group_rows + 1);
+    }
+
+    /** Gives the mean of the block's groups. */
+    double add(int64_t block) {
+        const int64_t row = block * query_tile;
+        const int64_t present = (std::min(rows - row, (int64_t)query_tile) + group_rows - 1) / group_rows;
+        double sum = 0;
+        if (judged) {
+            const Counter::Visited v = counter.visit(row, query_tile);
+            result.together[present] += v.live;
+            sum = v.live * (double)present;
+            partial += v.partial * (double)present;
+            block_live += v.live;
+        } else {
+            std::vector<Counter::Visited> ranges;
+            double fewest = 1e18;
+            for (int64_t g = 0; g < present; g++) {
+                ranges.push_back(counter.visit(row + g * group_rows, group_rows));
+                sum += ranges.back().live;
+                partial += ranges.back().partial;
+                fewest = std::min(fewest, (double)(ranges.back().to - ranges.back().from));
+            }
+            const int64_t any = add_together(ranges, result.together);
+            block_live += (double)any;
+            result.skew = std::max(result.skew, (int)((double)any - fewest));
+        }
+        live += sum;
+        groups += (double)present;
+        blocks++;
+        return sum / (double)std::max<int64_t>(1, present);
+    }
+
+    void finish() {
+        result.mean = live / std::max(1.0, groups);
+        result.groups = groups / std::max(1, blocks);
+        result.of_block = block_live / std::max(1, blocks);
+        result.partial = live > 0 ? std::min(1.0, partial / live) : 0;
+        for (double &tiles : result.together) {
+            tiles /= std::max(1, blocks);
+        }
+        result.together[0] = 0;
     }
 };
 
@@ -213,20 +305,25 @@ std::optional<int64_t> evaluate(const Expr &e, const std::map<std::string, int64
 }
 
 TileVisits count_visits(const ReductionGraph &graph, const Plan &plan, const MaskVerdict &mask, const Shape &shape,
-                        int query_tile, int stream_tile, bool skip_dead) {
-    Counter counter(graph, plan, mask, shape, query_tile, stream_tile, skip_dead);
-    TileVisits v;
-    v.blocks_of_rows = (shape.sizes.at(plan.roles.query) + query_tile - 1) / query_tile;
-    v.tiles = (shape.sizes.at(plan.roles.stream) + stream_tile - 1) / stream_tile;
-    const int64_t count = std::min<int64_t>(24, v.blocks_of_rows);
+                        int query_tile, int group_rows, int stream_tile, bool skip_dead) {
+    const int64_t rows = shape.sizes.at(plan.roles.query);
+    const int64_t blocks = (rows + query_tile - 1) / query_tile;
+    const bool judged = mask.dead.defined() && !is_const_zero(mask.dead) && !mask.contiguous;
+    Counter counter(graph, plan, mask, shape, stream_tile, skip_dead);
+    Visits visits(counter, query_tile, group_rows, rows, judged && skip_dead);
+    // All blocks where they are few, else the middles of equal stretches.
+    const int64_t count = std::min<int64_t>(32, blocks);
     for (int64_t n = 0; n < count; n++) {
-        const int64_t block = count == 1 ? 0 : (v.blocks_of_rows - 1) * n / (count - 1);
-        const double live = counter.visit(block);
-        v.first = n == 0 ? live : v.first;
-        v.last = live;
+        visits.add((2 * n + 1) * blocks / (2 * count));
     }
-    v.mean = counter.visited / std::max<int64_t>(1, count);
-    v.partial = counter.visited > 0 ? std::min(1.0, counter.partial / counter.visited) : 0;
+    visits.finish();
+    TileVisits v = visits.result;
+    v.blocks_of_rows = blocks;
+    v.groups = (double)((rows + group_rows - 1) / group_rows) / (double)std::max<int64_t>(1, blocks);
+    v.tiles = (shape.sizes.at(plan.roles.stream) + stream_tile - 1) / stream_tile;
+    v.first = visits.add(0);
+    v.last = visits.add(std::max<int64_t>(0, blocks - 1));
+    v.judged = judged && skip_dead;
     v.data_dependent = counter.unknown;
     return v;
 }

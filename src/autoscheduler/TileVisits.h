@@ -2,25 +2,38 @@
 #define STROBE_AUTOSCHEDULER_TILE_VISITS_H
 
 /** \file
- * How many tiles of the stream a block visits, and how many of them are partial,
- * found by evaluating the mask's verdict at the corners of sample tiles. */
+ * How many tiles of the stream are visited, and how many of them are partial, found
+ * by evaluating the mask's verdict at the corners of sample tiles. */
 
 #include "Shape.h"
 
 namespace strobe {
 
+/** A block of rows is computed by groups of rows side by side: on a GPU one for each
+ * warpgroup, which walks only the part of the block's tiles that its own rows meet;
+ * on a CPU the block is one group. Where the device judges each tile (the solved
+ * range may hold dead ones), it does so once a block, and all groups walk alike. */
 struct TileVisits {
-    int64_t blocks_of_rows = 0;   // along the query axis
-    int64_t tiles = 0;            // along the stream
-    double mean = 0;              // visited by a block, over all blocks
-    double first = 0, last = 0;   // by the first and the last block of rows
-    double partial = 0;           // fraction of the visited ones that carry the mask's code
-    bool data_dependent = false;  // the verdict needs data: no tile is assumed dead
+    int64_t blocks_of_rows = 0;     // along the query axis
+    int64_t tiles = 0;              // along the stream
+    double mean = 0;                // visited by a group, over all groups
+    double of_block = 0;            // visited by any group of a block, over all blocks
+    double first = 0, last = 0;     // by the groups of the first and the last block of rows
+    double groups = 1;              // of a block, on average: the last one may have fewer rows
+    std::vector<double> together;   // [k]: of a block's tiles, those that exactly k groups visit
+    int skew = 0;                   // most tiles that a block visits and one of its groups does not
+    double partial = 0;             // fraction of the visited ones that carry the mask's code
+    bool judged = false;            // each tile is judged when it is reached
+    bool data_dependent = false;    // the verdict needs data: see assumed_run
 };
 
-/** \p shape must be complete. */
+/** What a mask over data is assumed to leave of each row, if it can rule tiles out: a run of this many
+ * keys, as documents do. Only the ranking of schedules depends on it. */
+constexpr int assumed_run = 1024;
+
+/** \p shape must be complete; \p query_tile is a multiple of \p group_rows. */
 TileVisits count_visits(const ReductionGraph &graph, const Plan &plan, const MaskVerdict &mask, const Shape &shape,
-                        int query_tile, int stream_tile, bool skip_dead = true);
+                        int query_tile, int group_rows, int stream_tile, bool skip_dead = true);
 
 /** The value of an integer or Boolean Expr; nothing if it needs what is not in
  * \p variables. A false operand of && and a true one of || decide alone. */

@@ -131,14 +131,18 @@ class Explainer {
         if (m.full.defined()) {
             item("full if") << text_of(m.full) << "\n";
         }
-        if (visits.data_dependent) {
-            item("tiles") << "up to " << number(visits.mean) << " of " << visits.tiles << " tiles of "
-                          << choice.choices.stream_tile << " a block: the verdict is taken at run time\n";
-            return;
+        const Choices &c = choice.choices;
+        const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.consumers) : c.query_tile;
+        item("tiles") << "each " << group << " rows visit " << number(visits.mean) << " of " << visits.tiles
+                      << " tiles of " << c.stream_tile;
+        if (visits.of_block > visits.mean + 0.05) {
+            text << " (the " << c.query_tile << " rows of a block " << number(visits.of_block) << ")";
         }
-        item("tiles") << number(visits.mean) << " of " << visits.tiles << " tiles of " << choice.choices.stream_tile
-                      << " a block, " << number(visits.mean * visits.partial)
-                      << " partial: they carry the mask's code, the others do not\n";
+        text << "; " << number(visits.mean * visits.partial) << " of them partial, which alone carry the mask's code\n";
+        if (visits.data_dependent) {
+            item("") << "assuming that a row sees a run of " << assumed_run
+                     << " keys: the verdict is taken at run time\n";
+        }
     }
 
     void schedule() {
@@ -196,7 +200,8 @@ class Explainer {
             shown.push_back(tiles);
             const double slower = 100 * (c.estimate.milliseconds / choice.estimate.milliseconds - 1);
             item("instead") << tiles_of(c.choices) << ": " << (slower < 0 ? "" : "+") << number(slower)
-                            << " %, bound by " << c.estimate.bound << "\n";
+                            << " %, bound by " << c.estimate.bound
+                            << (slower < 0 ? ", with more shared memory" : "") << "\n";
         }
         for (const Rejection &r : choice.rejected) {
             item("rejected") << r.count << (r.count == 1 ? " candidate, " : " candidates, as ") << r.example << ": "

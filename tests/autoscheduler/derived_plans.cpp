@@ -68,10 +68,13 @@ TEST(DerivedPlans, TilesAreTheKnownOnes) {
             Derived x = derive(variant, head);
             ScheduleChoice r = autoschedule(x.graph, x.plan, capability_of("sm_90a"),
                                             parse_shape("S=16384 H=16 B=1", x.graph, x.plan.roles));
-            EXPECT_EQ(r.choices.query_tile, head == 64 && variant != Variant::Document ? 192 : 128) << (int)variant << "\n" << x.plan << r.schedule;
-            // A mask over data keeps some of what it reads in registers.
-            EXPECT_GE(r.choices.stream_tile, variant == Variant::Document ? 64 : 128) << (int)variant << "\n"
-                                                                                       << r.schedule;
+            EXPECT_EQ(r.choices.query_tile, head == 64 ? 192 : 128) << (int)variant << "\n" << x.plan << r.schedule;
+            if (variant == Variant::Document) {
+                // What a mask over data reads takes registers from the scores.
+                EXPECT_GE(r.choices.stream_tile, 64) << r.schedule;
+            } else {
+                EXPECT_GE(r.choices.stream_tile, 128) << (int)variant << "\n" << r.schedule;
+            }
             EXPECT_EQ(r.choices.mma.size(), 2u) << r.schedule;
             EXPECT_EQ(r.choices.query_descending, variant == Variant::Causal) << r.schedule;
         }

@@ -133,19 +133,20 @@ TEST(Search, FloatInputsAreNotRounded) {
     EXPECT_TRUE(r.choices.instruction.empty());
 }
 
-/** Rows that see everything want tall tiles; short causal ones less waste at the mask's edge. */
+/** Long rows pay for wider tiles, short ones for the next block's rows in shared memory. */
 TEST(Search, SeveralShapes) {
-    hand_made::Example x = attention(causal());
+    Options o;
+    o.head = o.value = 128;
+    hand_made::Example x = attention(o);
     std::vector<Shape> shapes;
     for (const char *text : {"S=512 H=16 B=32", "S=1024 H=16 B=16", "S=16384 H=16 B=1"}) {
         shapes.push_back(parse_shape(text, x.graph, x.plan.roles));
     }
     std::vector<ScheduleChoice> all = autoschedule_shapes(x.graph, x.plan, capability_of("sm_90a"), shapes);
     ASSERT_EQ(all.size(), 2u);
-    EXPECT_EQ(all[0].choices.query_tile, 128);
-    EXPECT_EQ(all[1].choices.query_tile, 192);
+    EXPECT_EQ(all[0].choices.stream_tile, 128);
+    EXPECT_EQ(all[1].choices.stream_tile, 160);
     EXPECT_EQ(all[0].shape.sizes, all[1].shape.sizes);
-    EXPECT_LT(all[0].estimate.block_clocks, all[1].estimate.block_clocks);
     EXPECT_GT(all[0].estimate.milliseconds, all[1].estimate.milliseconds)
         << "at the last shape, its own choice is best";
     EXPECT_EQ(autoschedule_shapes(x.graph, x.plan, capability_of("sm_90a"), {shapes[0], shapes[0]}).size(), 1u);
@@ -197,6 +198,27 @@ TEST(Evaluate, DecidesWithoutTheUnknown) {
     EXPECT_EQ(evaluate(select(x < 0, max(x, 3), unknown), known), 3);
 }
 
+/** Several groups of rows in a block: each walks its own tiles, and the block those of all. */
+TEST(TileVisits, GroupsOfABlock) {
+    Options o;
+    o.mask = Mask::Causal;
+    hand_made::Example x = attention(o);
+    Shape shape = complete_shape({{{"i", 1024}, {"j", 1024}}, {}}, x.graph, x.plan.roles);
+    const TileVisits v = count_visits(x.graph, x.plan, x.plan.passes[0].mask, shape, 192, 64, 128);
+    EXPECT_EQ(v.blocks_of_rows, 6);
+    EXPECT_DOUBLE_EQ(v.groups, 16.0 / 6);
+    EXPECT_DOUBLE_EQ(v.mean, 4.5) << "1 1 2 2 ... 8 8";
+    EXPECT_DOUBLE_EQ(v.of_block, (2 + 3 + 5 + 6 + 8 + 8) / 6.0);
+    EXPECT_EQ(v.skew, 1);
+    ASSERT_EQ(v.together.size(), 4u);
+    double visits = 0;
+    for (int k = 1; k <= 3; k++) {
+        visits += k * v.together[k];
+    }
+    EXPECT_NEAR(visits, 16 * 4.5 / 6, 1e-9);
+    EXPECT_DOUBLE_EQ(v.together[1] + v.together[2] + v.together[3], v.of_block);
+}
+
 /** Sampled counts equal those of walking every tile. */
 TEST(TileVisits, MatchBruteForce) {
     for (Mask mask : {Mask::None, Mask::Causal, Mask::Window}) {
@@ -206,7 +228,7 @@ TEST(TileVisits, MatchBruteForce) {
             hand_made::Example x = attention(o);
             Shape shape = complete_shape({{{"i", length}, {"j", length}}, {{"window", 60}}}, x.graph, x.plan.roles);
             const int rows = 64, columns = 32;
-            TileVisits v = count_visits(x.graph, x.plan, x.plan.passes[0].mask, shape, rows, columns);
+            TileVisits v = count_visits(x.graph, x.plan, x.plan.passes[0].mask, shape, rows, rows, columns);
             double live = 0, partial = 0, blocks = 0;
             for (int i0 = 0; i0 < length; i0 += rows, blocks++) {
                 for (int j0 = 0; j0 < length; j0 += columns) {

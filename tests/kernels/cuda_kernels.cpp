@@ -95,7 +95,7 @@ std::ostream &operator<<(std::ostream &stream, const Case &c) {
 
 std::vector<Case> cases() {
     std::vector<Case> all;
-    for (const std::string &variant :
+    for (const std::string variant :
          {"full", "causal", "alibi", "softcap", "sliding_window", "prefix_lm", "document_mask"}) {
         for (int head : {32, 64, 80, 128}) {
             all.push_back({variant, "bf16", head, head});
@@ -127,15 +127,18 @@ TEST_P(CudaKernels, Assemble) {
 INSTANTIATE_TEST_SUITE_P(All, CudaKernels, testing::ValuesIn(cases()),
                          [](const testing::TestParamInfo<Case> &info) { return testing::PrintToString(info.param); });
 
+Choices chosen(const std::string &variant, int head) {
+    const Instance instance = build_algorithm(
+        variant, {{"dtype", "bf16"}, {"head_dim", std::to_string(head)}, {"value_dim", std::to_string(head)}},
+        get_host_target());
+    return strobe::compile(instance.outputs, cuda_target()).choices;
+}
+
 /** Settings that were found to be the fastest on an H200. */
 TEST(CudaChoices, AreTheMeasuredOnes) {
-    for (const std::string variant : {"full"}) {
+    for (const std::string variant : {"full", "causal", "prefix_lm"}) {
         for (int head : {64, 128}) {
-            const Instance instance = build_algorithm(
-                variant,
-                {{"dtype", "bf16"}, {"head_dim", std::to_string(head)}, {"value_dim", std::to_string(head)}},
-                get_host_target());
-            const Choices c = strobe::compile(instance.outputs, cuda_target()).choices;
+            const Choices c = chosen(variant, head);
             const std::string what = variant + " " + std::to_string(head);
             const bool small = head <= 64;
             EXPECT_EQ(c.consumers, small ? 3 : 2) << what;
@@ -146,8 +149,20 @@ TEST(CudaChoices, AreTheMeasuredOnes) {
             EXPECT_EQ(c.producer_registers, small ? 32 : 40) << what;
             EXPECT_EQ(c.pingpong, small) << what;
             EXPECT_EQ(c.rescale_bits, 8) << what;
-            EXPECT_FALSE(c.query_descending) << what;
+            EXPECT_EQ(c.query_descending, variant != "full") << what;
         }
+    }
+}
+
+/** Windows of a few hundred keys: small tiles, more of them in flight. */
+TEST(CudaChoices, AreTheMeasuredOnesForWindows) {
+    for (int head : {64, 128}) {
+        const Choices c = chosen("sliding_window", head);
+        EXPECT_EQ(c.query_tile, head == 64 ? 192 : 128) << head;
+        EXPECT_EQ(c.stream_tile, 64) << head;
+        EXPECT_GE(c.stages, 3) << head;
+        EXPECT_EQ(c.pingpong, head == 64) << head;
+        EXPECT_FALSE(c.query_descending) << head;
     }
 }
 
