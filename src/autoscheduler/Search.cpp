@@ -7,6 +7,7 @@
 #include "support/Log.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace strobe {
 
@@ -141,26 +142,89 @@ ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const
     return result;
 }
 
-std::vector<ScheduleChoice> autoschedule_shapes(const ReductionGraph &graph, const Plan &plan,
-                                                const Capability &machine, const std::vector<Shape> &shapes,
-                                                const Schedule &given) {
-    std::vector<ScheduleChoice> distinct;
+double ScheduleSet::slowdown(int choice, int shape) const {
+    return estimates[choice][shape].milliseconds / estimates[fastest[shape]][shape].milliseconds;
+}
+
+namespace {
+
+/** The members' best time at a shape. */
+double best_of(const std::vector<std::vector<Estimate>> &estimates, const std::vector<int> &members, size_t shape) {
+    double best = 1e300;
+    for (int m : members) {
+        best = std::min(best, estimates[m][shape].milliseconds);
+    }
+    return best;
+}
+
+/** The members that serve all shapes within the gain: the fewest, and of these the fastest over all shapes. */
+std::vector<int> fewest_members(const std::vector<std::vector<Estimate>> &estimates, size_t shapes, double gain) {
+    std::vector<int> all, fewest;
+    for (size_t n = 0; n < estimates.size(); n++) {
+        all.push_back((int)n);
+    }
+    double least_sum = 0;
+    for (unsigned set = 1; set < 1u << all.size(); set++) {
+        std::vector<int> members;
+        std::copy_if(all.begin(), all.end(), std::back_inserter(members), [&](int n) { return set >> n & 1; });
+        double sum = 0;
+        bool serves = true;
+        for (size_t s = 0; s < shapes; s++) {
+            const double ratio = best_of(estimates, members, s) / best_of(estimates, all, s);
+            serves &= ratio <= 1 + gain;
+            sum += std::log(ratio);
+        }
+        if (serves && (fewest.empty() || members.size() < fewest.size() ||
+                       (members.size() == fewest.size() && sum < least_sum))) {
+            fewest = members;
+            least_sum = sum;
+        }
+    }
+    return fewest;
+}
+
+}  // namespace
+
+ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, const Capability &machine,
+                                const std::vector<Shape> &shapes, const Schedule &given, double gain) {
+    ScheduleSet set;
+    std::vector<CostModel> models;
+    std::vector<ScheduleChoice> found;
+    models.reserve(shapes.size());
     for (const Shape &shape : shapes) {
+        set.shapes.push_back(complete_shape(shape, graph, plan.roles));
+        models.emplace_back(graph, plan, machine, set.shapes.back());
         ScheduleChoice choice = autoschedule(graph, plan, machine, shape, given);
-        if (std::none_of(distinct.begin(), distinct.end(),
-                         [&](const ScheduleChoice &d) { return d.choices == choice.choices; })) {
-            distinct.push_back(std::move(choice));
+        if (std::none_of(found.begin(), found.end(),
+                         [&](const ScheduleChoice &f) { return f.choices == choice.choices; })) {
+            found.push_back(std::move(choice));
         }
     }
-    if (distinct.size() > 1) {
-        const Shape common = complete_shape(shapes.back(), graph, plan.roles);
-        const CostModel model(graph, plan, machine, common);
-        for (ScheduleChoice &d : distinct) {
-            d.shape = common;
-            d.estimate = model.estimate(d.choices);
+    std::vector<std::vector<Estimate>> estimates(found.size());
+    for (size_t n = 0; n < found.size(); n++) {
+        for (const CostModel &model : models) {
+            estimates[n].push_back(model.estimate(found[n].choices));
         }
     }
-    return distinct;
+    std::vector<int> members = fewest_members(estimates, shapes.size(), gain);
+    auto served = [&](int member) {
+        int count = 0;
+        for (size_t s = 0; s < shapes.size(); s++) {
+            count += estimates[member][s].milliseconds <= best_of(estimates, members, s);
+        }
+        return count;
+    };
+    std::stable_sort(members.begin(), members.end(), [&](int a, int b) { return served(a) > served(b); });
+    for (int m : members) {
+        set.choices.push_back(found[m]);
+        set.estimates.push_back(estimates[m]);
+    }
+    for (size_t s = 0; s < shapes.size(); s++) {
+        auto faster = [&](const auto &a, const auto &b) { return a[s].milliseconds < b[s].milliseconds; };
+        set.fastest.push_back(
+            (int)(std::min_element(set.estimates.begin(), set.estimates.end(), faster) - set.estimates.begin()));
+    }
+    return set;
 }
 
 }  // namespace strobe

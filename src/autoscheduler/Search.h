@@ -41,12 +41,25 @@ struct ScheduleChoice {
 ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
                             const Shape &shape = {}, const Schedule &given = {});
 
-/** The distinct schedules that are best at these shapes, for a package whose
- * launcher picks among them. All estimates are for the last shape, so that the
- * block_clocks of two results compare. */
-std::vector<ScheduleChoice> autoschedule_shapes(const ReductionGraph &graph, const Plan &plan,
-                                                const Capability &capability, const std::vector<Shape> &shapes,
-                                                const Schedule &given = {});
+/** Schedules for a package whose launcher picks among them by length. */
+struct ScheduleSet {
+    std::vector<Shape> shapes;                      // complete
+    std::vector<ScheduleChoice> choices;            // the first serves the most shapes
+    std::vector<std::vector<Estimate>> estimates;   // [choice][shape]
+    std::vector<int> fastest;                       // for each shape, the choice that serves it
+
+    /** Predicted time at a shape under one choice, as a multiple of that of the fastest. */
+    double slowdown(int choice, int shape) const;
+};
+
+/** The gain that is worth a second kernel: its compilation, and its bytes. */
+constexpr double least_gain = 0.015;
+
+/** The fewest schedules of which one is, at each of these shapes, within \p gain of
+ * the fastest. A schedule given in full is the only one. */
+ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
+                                const std::vector<Shape> &shapes, const Schedule &given = {},
+                                double gain = least_gain);
 
 }  // namespace strobe
 

@@ -95,6 +95,23 @@ Shape complete_shape(const Shape &shape, const ReductionGraph &graph, const Role
     return full;
 }
 
+std::vector<Shape> typical_shapes(const ReductionGraph &graph, const Roles &roles) {
+    std::vector<Shape> shapes;
+    for (int64_t length : {1024, 4096, 16384}) {
+        Shape shape;
+        for (const std::string &axis : {roles.query, roles.stream}) {
+            if (!axis.empty() && !known_size(graph, axis)) {
+                shape.sizes[axis] = length;
+            }
+        }
+        if (roles.batch.size() > 1 && !known_size(graph, roles.batch[1])) {
+            shape.sizes[roles.batch[1]] = 16384 / length;
+        }
+        shapes.push_back(shape);
+    }
+    return shapes;
+}
+
 std::string to_string(const Shape &shape) {
     std::ostringstream text;
     for (const auto &[axis, size] : shape.sizes) {

@@ -24,6 +24,10 @@ Shape parse_shape(const std::string &text, const ReductionGraph &graph, const Ro
  * batch of 2, head dimensions of 64, the defaults of scalars. */
 Shape complete_shape(const Shape &shape, const ReductionGraph &graph, const Roles &roles);
 
+/** What a GPU package should be fast at: short, middling and long sequences, as many
+ * in a batch as make 16,384 rows a head. Lengths that the algorithm fixes stay. */
+std::vector<Shape> typical_shapes(const ReductionGraph &graph, const Roles &roles);
+
 /** "S=16384 D=64 H=16", in the algorithm's names. */
 std::string to_string(const Shape &shape);
 

@@ -75,7 +75,8 @@ double estimated_time(const LaunchPlan &plan, const TensorArgument *tensors, int
     const KernelSpec &kernel = plan.kernels.back();
     const int64_t slots = int64_t(multiprocessors) * kernel.blocks_per_sm;
     const int64_t work = evaluate_count(kernel.work, tensors, "the work of a kernel");
-    return double((work + slots - 1) / slots) * plan.cost_per_unit;
+    const double steps = double(evaluate_count(plan.steps, tensors, "the steps of a kernel"));
+    return double((work + slots - 1) / slots) * (plan.cost_per_unit + steps * plan.cost_per_step);
 }
 
 /** Where each workspace of a plan lies in the two blocks of memory. */

@@ -140,6 +140,9 @@ void validate_plan(const KernelPackage &package, const LaunchPlan &plan) {
         << "a plan has " << plan.workspaces.size() << " workspaces, the limit is " << max_workspaces;
     package_assert(std::isfinite(plan.cost_per_unit) && plan.cost_per_unit > 0)
         << "a plan costs " << plan.cost_per_unit << " a unit, legal are positive numbers";
+    package_assert(std::isfinite(plan.cost_per_step) && plan.cost_per_step >= 0)
+        << "a plan costs " << plan.cost_per_step << " a step, legal are 0 and positive numbers";
+    validate_count(package, plan.steps, "a plan's steps");
     for (const TensorMapSpec &map : plan.tensor_maps) {
         validate_tensor_map(package, map);
     }

@@ -142,14 +142,42 @@ TEST(Search, SeveralShapes) {
     for (const char *text : {"S=512 H=16 B=32", "S=1024 H=16 B=16", "S=16384 H=16 B=1"}) {
         shapes.push_back(parse_shape(text, x.graph, x.plan.roles));
     }
-    std::vector<ScheduleChoice> all = autoschedule_shapes(x.graph, x.plan, capability_of("sm_90a"), shapes);
-    ASSERT_EQ(all.size(), 2u);
-    EXPECT_EQ(all[0].choices.stream_tile, 128);
-    EXPECT_EQ(all[1].choices.stream_tile, 160);
-    EXPECT_EQ(all[0].shape.sizes, all[1].shape.sizes);
-    EXPECT_GT(all[0].estimate.milliseconds, all[1].estimate.milliseconds)
-        << "at the last shape, its own choice is best";
-    EXPECT_EQ(autoschedule_shapes(x.graph, x.plan, capability_of("sm_90a"), {shapes[0], shapes[0]}).size(), 1u);
+    const Capability machine = capability_of("sm_90a");
+    const ScheduleSet set = autoschedule_shapes(x.graph, x.plan, machine, shapes);
+    ASSERT_EQ(set.choices.size(), 2u);
+    EXPECT_EQ(set.choices[0].choices.stream_tile, 128) << "serves two of the three";
+    EXPECT_EQ(set.choices[1].choices.stream_tile, 160);
+    EXPECT_EQ(set.fastest, (std::vector<int>{0, 0, 1}));
+    EXPECT_DOUBLE_EQ(set.slowdown(1, 2), 1);
+    EXPECT_GT(set.slowdown(0, 2), 1 + least_gain) << "else one schedule would do";
+    EXPECT_GT(set.slowdown(1, 1), 1.05);
+    EXPECT_EQ(autoschedule_shapes(x.graph, x.plan, machine, {shapes[0], shapes[0]}).choices.size(), 1u);
+}
+
+/** A second schedule must gain something. */
+TEST(Search, OneScheduleIfItIsGoodEnough) {
+    Options o;
+    o.head = o.value = 128;
+    hand_made::Example x = attention(o);
+    const Capability machine = capability_of("sm_90a");
+    const std::vector<Shape> shapes = typical_shapes(x.graph, x.plan.roles);
+    ASSERT_EQ(shapes.size(), 3u);
+    EXPECT_EQ(autoschedule_shapes(x.graph, x.plan, machine, shapes).choices.size(), 2u);
+    const ScheduleSet loose = autoschedule_shapes(x.graph, x.plan, machine, shapes, {}, 0.03);
+    ASSERT_EQ(loose.choices.size(), 1u);
+    EXPECT_EQ(loose.choices[0].choices.stream_tile, 128);
+    const ScheduleSet given = autoschedule_shapes(x.graph, x.plan, machine, shapes, Schedule().stream("j", 96));
+    for (const ScheduleChoice &c : given.choices) {
+        EXPECT_EQ(c.choices.stream_tile, 96);
+    }
+    for (Mask mask : {Mask::Causal, Mask::Window, Mask::Document}) {
+        Options masked;
+        masked.mask = mask;
+        hand_made::Example y = attention(masked);
+        EXPECT_EQ(autoschedule_shapes(y.graph, y.plan, machine, typical_shapes(y.graph, y.plan.roles)).choices.size(),
+                  1u)
+            << (int)mask;
+    }
 }
 
 TEST(Shape, Letters) {

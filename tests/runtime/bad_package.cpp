@@ -26,7 +26,7 @@ TEST(BadPackage, OtherVersion) {
     auto bytes = serialize_package(sample_package());
     bytes[8] = 9;
     expect_error<RuntimeFailure>([&] { parse_package(bytes.data(), bytes.size()); },
-                                 {"format version 9", "reads version 1", "compile the algorithm again"});
+                                 {"format version 9", "reads version 2", "compile the algorithm again"});
 }
 
 TEST(BadPackage, Damaged) {
@@ -72,6 +72,8 @@ TEST(BadPackage, Numbers) {
     expect_refused([](auto &p) { p.plans[0].kernels[0].shared_bytes = -1; }, {"attend", "shared memory"});
     expect_refused([](auto &p) { p.plans[0].kernels[0].blocks_per_sm = 0; }, {"attend", "0 blocks a multiprocessor"});
     expect_refused([](auto &p) { p.plans[0].cost_per_unit = 0; }, {"costs 0 a unit", "positive"});
+    expect_refused([](auto &p) { p.plans[0].cost_per_step = -1; }, {"costs -1 a step", "positive"});
+    expect_refused([](auto &p) { p.plans[0].steps = {{9, 0, 1}}; }, {"a plan's steps", "9"});
     expect_refused([](auto &p) { p.scalars[0].min = std::nan(""); }, {"scale", "not a number"});
     expect_refused([](auto &p) { p.plans[0].kernels[0].params.resize(129); }, {"129 parameters", "128"});
     expect_refused(

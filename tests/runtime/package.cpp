@@ -16,6 +16,8 @@ KernelPackage full_package() {
     LaunchPlan plan = package.plans[0];
     plan.schedule.clear();
     plan.cost_per_unit = 0.37;
+    plan.cost_per_step = 0.125;
+    plan.steps = {{1, 1, 128}};
     plan.workspaces = {{{{0, 1, 64}, {-1, 0, 3}}, 8, false}, {{}, 4, true}};
     KernelSpec combine;
     combine.entry = "combine";

@@ -34,6 +34,25 @@ TEST_F(Plans, TakesTheFewestRounds) {
     EXPECT_EQ(chosen(loaded, 128 * 100, 132), 0);
 }
 
+/** Tiles of 160 keys cost less a key, but a short last one wastes more, and a block begins later. */
+TEST_F(Plans, DependOnTheLength) {
+    KernelPackage package = sample_package();
+    LaunchPlan wide = package.plans[0];
+    package.plans[0].steps = {{1, 1, 128}};
+    package.plans[0].cost_per_step = 1;
+    wide.steps = {{1, 1, 160}};
+    wide.cost_per_step = 1.2;
+    wide.cost_per_unit = 3;
+    package.plans.push_back(wide);
+    LoadedPackage loaded(package);
+    const auto chosen = [&](int keys) { return launch(loaded, sample_tensors(128, keys, 16, 1)); };
+    EXPECT_EQ(chosen(1024), 0) << "1 + 8 against 3 + 7 * 1.2";
+    EXPECT_EQ(chosen(1281), 0) << "1 + 11 against 3 + 9 * 1.2";
+    EXPECT_EQ(chosen(16384), 1) << "1 + 128 against 3 + 103 * 1.2";
+    EXPECT_EQ(chosen(0), 0) << "1 against 3";
+    EXPECT_EQ(fake.modules, 1) << "one module holds the kernels of all plans";
+}
+
 TEST_F(Plans, DependOnTheDevice) {
     fake.multiprocessors = 66;
     LoadedPackage loaded(two_plans());
