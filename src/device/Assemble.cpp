@@ -224,7 +224,7 @@ std::optional<std::string> find_ptxas() {
     return std::nullopt;
 }
 
-std::optional<Assembly> assemble(const std::string &ptx, const std::string &architecture) {
+std::optional<Assembly> assemble(const std::string &ptx, const std::string &architecture, bool side_by_side) {
     check_architecture(architecture);
     const std::optional<std::string> ptxas = find_ptxas();
     if (!ptxas) {
@@ -233,9 +233,18 @@ std::optional<Assembly> assemble(const std::string &ptx, const std::string &arch
     const PrivateDirectory directory;
     const fs::path in = directory.path / "in.ptx", out = directory.path / "out.cubin", log = directory.path / "log";
     write_file(in, ptx);
-    const int status = run_program({*ptxas, "-v", "-arch=" + architecture, "-o", out.string(), in.string()}, log);
+    std::vector<std::string> command = {*ptxas, "-v", "-arch=" + architecture, "-o", out.string(), in.string()};
+    if (side_by_side) {
+        command.push_back("--split-compile=0");
+    }
+    int status = run_program(command, log);
     Assembly assembly;
     assembly.log = read_file(log);
+    if (status != 0 && side_by_side && contains(assembly.log, "split-compile")) {  // older than the option
+        command.pop_back();
+        status = run_program(command, log);
+        assembly.log = read_file(log);
+    }
     if (status != 0) {
         strobe_runtime_failure() << *ptxas << " refused the PTX for " << architecture << " (status " << status << "):\n"
                                  << assembly.log << named_lines(assembly.log, ptx);

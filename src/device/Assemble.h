@@ -35,11 +35,13 @@ struct Assembly {
  * means to do without. Throws RuntimeFailure if STROBE_PTXAS names no program. */
 std::optional<std::string> find_ptxas();
 
-/** Assembles PTX text for an architecture such as "sm_90a". Nullopt if there is no
+/** \p side_by_side: the kernels of the text by several threads of ptxas.
+ * Assembles PTX text for an architecture such as "sm_90a". Nullopt if there is no
  * ptxas: then the PTX is embedded, and the driver assembles it. Throws RuntimeFailure with ptxas' messages
  * and the lines they are about if it refuses the text. Needs no shell; its files live in a private directory that
  * is removed at the end. */
-std::optional<Assembly> assemble(const std::string &ptx, const std::string &architecture);
+std::optional<Assembly> assemble(const std::string &ptx, const std::string &architecture,
+                                bool side_by_side = false);
 
 }  // namespace strobe
 

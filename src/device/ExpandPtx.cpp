@@ -187,4 +187,17 @@ std::string expand_ptx(const std::string &ptx, const PtxOptions &options) {
     return Expander(options).run(ptx);
 }
 
+std::string merge_ptx(const std::vector<std::string> &texts) {
+    std::string merged;
+    for (const std::string &text : texts) {
+        // Behind the header, which ends with the declaration of the shared memory.
+        const size_t header = text.find(".extern .shared"), end = text.find('\n', header);
+        strobe_internal_assert(header != std::string::npos && end != std::string::npos)
+            << "PTX without its header:\n"
+            << text.substr(0, 400);
+        merged += merged.empty() ? text : text.substr(end + 1);
+    }
+    return merged;
+}
+
 }  // namespace strobe::device

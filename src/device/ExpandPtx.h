@@ -29,6 +29,9 @@ struct PtxOptions {
 /** Throws InternalError on an unknown intrinsic or a call of another shape. */
 std::string expand_ptx(const std::string &ptx, const PtxOptions &options);
 
+/** The kernels of several texts of expand_ptx in one, whose names must differ. */
+std::string merge_ptx(const std::vector<std::string> &texts);
+
 }  // namespace strobe::device
 
 #endif

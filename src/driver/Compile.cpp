@@ -3,7 +3,6 @@
 #include "CompileCuda.h"
 #include "Reference.h"
 #include "algorithm/ReadAlgorithm.h"
-#include "autoscheduler/Search.h"
 #include "derivation/DeriveOnline.h"
 #include "derivation/SlowParts.h"
 #include "lower/LaunchPackage.h"
@@ -13,11 +12,10 @@
 #include "schedule/PrintSchedule.h"
 #include "support/Error.h"
 #include "support/Log.h"
+#include "support/Stage.h"
 #include "tile/BuildTiles.h"
 #include "tile/PrintTiles.h"
 #include "tile/VerifyTiles.h"
-
-#include <chrono>
 
 namespace strobe {
 
@@ -25,21 +23,6 @@ using namespace Halide;
 using namespace Halide::Internal;
 
 namespace {
-
-/** Names a stage and its time with STROBE_DEBUG=1. */
-class Stage {
-    const char *const name;
-    const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-
-public:
-    explicit Stage(const char *n)
-        : name(n) {
-    }
-    ~Stage() {
-        const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-        strobe_debug(1) << "stage: " << name << " " << time.count() << " ms\n";
-    }
-};
 
 void refuse_other_targets(const Target &target) {
     const bool other_gpu = target.has_gpu_feature() && !target.has_feature(Target::CUDA);
@@ -57,9 +40,10 @@ std::string Compilation::explanation() const {
     for (const Fact &f : plan.facts) {
         text << "  " << f.subject << "  " << f.rule << ": " << f.text << "\n";
     }
-    text << "schedule\n"
-         << to_string(schedule) << "\nprogram\n"
-         << program;
+    for (const ScheduleChoice &c : schedules.choices) {
+        text << "schedule\n" << to_string(c.schedule) << "\n";
+    }
+    text << "program\n" << program;
     return text.str();
 }
 
@@ -78,15 +62,20 @@ Compilation compile(const std::vector<Func> &outputs, const Target &target, cons
     }
     {
         Stage stage("schedule");
-        const Capability capability = capability_of(target);
-        const ScheduleChoice chosen = strobe::autoschedule(c.graph, c.plan, capability, Shape(), schedule);
-        c.choices = chosen.choices;
-        c.schedule = chosen.schedule;
+        const Capability machine = capability_of(target);
+        const std::vector<Shape> shapes =
+            machine.is_gpu() ? typical_shapes(c.graph, c.plan.roles) : std::vector<Shape>(1);
+        c.schedules = autoschedule_shapes(c.graph, c.plan, machine, shapes, schedule);
+        c.choices = c.schedules.choices.front().choices;
+        c.schedule = c.schedules.choices.front().schedule;
     }
     {
         Stage stage("build tiles");
-        c.program = build_tiles(outputs.front().name(), c.graph, c.plan, c.choices);
-        verify_tiles(c.program);
+        for (const ScheduleChoice &choice : c.schedules.choices) {
+            c.programs.push_back(build_tiles(outputs.front().name(), c.graph, c.plan, choice.choices));
+            verify_tiles(c.programs.back());
+        }
+        c.program = c.programs.front();
     }
     strobe_debug(2) << c.explanation();
     return c;

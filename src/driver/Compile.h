@@ -5,6 +5,7 @@
  * The one entry that runs the stages: Halide Funcs in, a tile program out, and from
  * there into any Halide Pipeline. */
 
+#include "autoscheduler/Search.h"
 #include "derivation/Plan.h"
 #include "schedule/Schedule.h"
 #include "tile/TileProgram.h"
@@ -15,12 +16,18 @@ namespace strobe {
 struct Compilation {
     ReductionGraph graph;
     Plan plan;
-    Schedule schedule;  // as given, completed by what was chosen
+    // On a GPU, one or more that the launcher picks among by length; on a CPU one. As given, completed by what
+    // was chosen.
+    ScheduleSet schedules;
+    std::vector<TileProgram> programs;  // one for each of the schedules
+
+    // Of the first schedule, which serves the most lengths.
+    Schedule schedule;
     Choices choices;
     TileProgram program;
     std::vector<std::string> warnings;  // what is legal but slow
 
-    /** The derivation with its reasons, the schedule and the tile program. */
+    /** The derivation with its reasons, the schedules and the first one's tile program. */
     std::string explanation() const;
 };
 

@@ -6,9 +6,9 @@
 #include "lower/simt/LowerSimt.h"
 #include "schedule/PrintSchedule.h"
 #include "support/Error.h"
-#include "support/Log.h"
+#include "support/Stage.h"
 
-#include <chrono>
+#include <algorithm>
 
 namespace strobe {
 
@@ -21,15 +21,13 @@ constexpr const char *specialised_architecture = "sm_90a";
 
 /** The machine code, or the PTX where there is no assembler. */
 void assemble_package(CudaCompilation &c, const std::string &architecture) {
-    const auto start = std::chrono::steady_clock::now();
-    std::optional<Assembly> assembly = assemble(c.ptx, architecture);
+    const Stage stage("ptxas");
+    std::optional<Assembly> assembly = assemble(c.ptx, architecture, c.package.plans.size() > 1);
     if (!assembly) {
         c.package.code = c.ptx;
         c.package.is_ptx = true;
         return;
     }
-    const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-    strobe_debug(1) << "stage: ptxas " << time.count() << " ms\n";
     c.package.code = std::move(assembly->cubin);
     c.package.is_ptx = false;
     c.kernels = assembly->kernels;
@@ -41,6 +39,24 @@ void assemble_package(CudaCompilation &c, const std::string &architecture) {
         }
     }
     c.warnings.insert(c.warnings.end(), assembly->warnings.begin(), assembly->warnings.end());
+}
+
+/** With the predicted cost of a block of rows as a line over the length of the stream: exact at the shortest and
+ * the longest shape, between which masks make it bend a little. */
+CudaCandidate candidate_of(const Compilation &c, size_t n, const std::string &name) {
+    const ScheduleSet &set = c.schedules;
+    CudaCandidate candidate;
+    candidate.program = c.programs[n];
+    candidate.program.name = name.empty() ? candidate.program.name : name;
+    candidate.choices = set.choices[n].choices;
+    candidate.schedule = to_string(set.choices[n].schedule);
+    const Estimate &shortest = set.estimates[n].front(), &longest = set.estimates[n].back();
+    const double tiles = (double)(longest.visits[0].tiles - shortest.visits[0].tiles);
+    const double slope = tiles > 0 ? (longest.block_clocks - shortest.block_clocks) / tiles : 0;
+    candidate.cost_per_tile = std::max(0.0, slope);
+    candidate.cost_per_unit =
+        std::max(1.0, shortest.block_clocks - candidate.cost_per_tile * (double)shortest.visits[0].tiles);
+    return candidate;
 }
 
 }  // namespace
@@ -62,14 +78,6 @@ std::string CudaCompilation::statistics() const {
 
 namespace {
 
-CudaCandidate candidate_of(const Compilation &stages, const std::string &name) {
-    CudaCandidate candidate{stages.program, stages.choices, to_string(stages.schedule)};
-    if (!name.empty()) {
-        candidate.program.name = name;
-    }
-    return candidate;
-}
-
 /** The first line of an error, without the words that only an error needs. */
 std::string reason_of(const UserError &error) {
     std::string text = error.what();
@@ -89,10 +97,11 @@ CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &tar
     if (machine.name == specialised_architecture && !asks_for_general(schedule)) {
         try {
             c.stages = compile(outputs, target, schedule);
-            const auto start = std::chrono::steady_clock::now();
-            c.package = lower_cuda({candidate_of(c.stages, name)});
-            const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-            strobe_debug(1) << "stage: lower to PTX " << time.count() << " ms\n";
+            std::vector<CudaCandidate> candidates;
+            for (size_t n = 0; n < c.stages.programs.size(); n++) {
+                candidates.push_back(candidate_of(c.stages, n, name));
+            }
+            c.package = lower_cuda(candidates);
             done = true;
         } catch (const UserError &error) {
             if (asks_for_warp_roles(schedule)) {
@@ -107,7 +116,9 @@ CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &tar
     c.general = !done;
     if (c.general) {
         c.stages = compile_general(outputs, machine, schedule);
-        c.package = lower_simt(candidate_of(c.stages, name), machine.name, machine.shared_bytes_per_block);
+        CudaCandidate candidate{c.stages.program, c.stages.choices, to_string(c.stages.schedule)};
+        candidate.program.name = name.empty() ? candidate.program.name : name;
+        c.package = lower_simt(candidate, machine.name, machine.shared_bytes_per_block);
         if (!c.general_because.empty()) {
             c.warnings.push_back("the general kernel is used, which is slower: " + c.general_because);
         }

@@ -79,7 +79,7 @@ std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &ch
             terms.insert(terms.begin(), {o.input, choices.query_tile * bytes});
         }
     }
-    for (const Result &r : work.results) {
+    for (const ResultTile &r : work.results) {
         terms.push_back({r.name, choices.query_tile * row_bytes(r.width, r.type)});
     }
     return terms;

@@ -279,7 +279,7 @@ class Builder {
     }
 
     void add_result(const Output &o) {
-        Result r{o.name, o.type, 1};
+        ResultTile r{o.name, o.type, 1};
         bool columns = false;
         for (const std::string &a : o.axes) {
             if (is_row_axis(a)) {

@@ -26,7 +26,7 @@ struct Operand {
 };
 
 /** An output with feature columns, which leaves tile by tile. */
-struct Result {
+struct ResultTile {
     std::string name;
     Type type;
     std::optional<int64_t> width;  // elements a row
@@ -56,7 +56,7 @@ struct PassWorkload {
 struct Workload {
     std::vector<Contraction> contractions;
     std::vector<PassWorkload> passes;
-    std::vector<Result> results;
+    std::vector<ResultTile> results;
     std::vector<std::string> inputs;  // every input tensor by name
     AxisSizes sizes;
 

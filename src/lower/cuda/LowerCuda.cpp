@@ -5,6 +5,9 @@
 #include "device/ExpandPtx.h"
 #include "support/Error.h"
 #include "support/Log.h"
+#include "support/Stage.h"
+
+#include <future>
 
 namespace strobe {
 
@@ -28,6 +31,71 @@ Count work_of(const TileProgram &program, const PackageArguments &arguments) {
     return work;
 }
 
+/** A kernel as Halide IR. */
+struct KernelBody {
+    Stmt body;
+    std::string entry;
+    std::vector<DeviceArgument> arguments;
+};
+
+/** What one candidate adds to the package's code. */
+struct KernelSources {
+    std::vector<KernelBody> kernels;
+    device::PtxOptions options;
+
+    void add(const Stmt &body, const KernelSpec &kernel, const KernelParameters &parameters) {
+        strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
+        kernels.push_back({body, kernel.entry, parameters.device_arguments()});
+        options.entries[kernel.entry] = {kernel.threads, parameters.tensor_map_positions()};
+    }
+};
+
+/** Halide IR to PTX. Uses nothing that another thread could be at. */
+std::string generate(const KernelSources &sources) {
+    const Stage stage("PTX");
+    auto generator = new_CodeGen_PTX_Dev(halide_target());
+    generator->init_module();
+    for (const KernelBody &k : sources.kernels) {
+        generator->add_kernel(k.body, k.entry, k.arguments);
+    }
+    const std::vector<char> source = generator->compile_to_src();
+    strobe_debug(3) << source.data() << "\n";
+    return device::expand_ptx(source.data(), sources.options);
+}
+
+/** Adds the candidate's plan to the package, and gives its kernels. */
+KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &arguments, KernelPackage &package) {
+    const Stage stage("kernels");
+    const TileProgram &program = candidate.program;
+    if (const auto problem = outside_of_form(program)) {
+        strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << *problem;
+    }
+    LaunchPlan plan;
+    plan.schedule = candidate.schedule;
+    plan.query_tile = program.query_tile;
+    plan.cost_per_unit = candidate.cost_per_unit;
+    plan.cost_per_step = candidate.cost_per_tile;
+    plan.steps = {arguments.extent_of(program.stream, program.stream_tile)};
+    const std::string entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
+    std::vector<std::pair<Stmt, KernelParameters>> summaries;
+    std::map<std::string, int> workspaces;
+    if (needs_scan(program.passes[0].mask)) {
+        workspaces = add_summary_kernels(program, program.passes[0], arguments, package, plan, entry, summaries);
+    }
+    KernelSources sources;
+    for (size_t k = 0; k < summaries.size(); k++) {
+        sources.add(summaries[k].first, plan.kernels[k], summaries[k].second);
+    }
+    KernelSpec kernel;
+    kernel.entry = entry;
+    kernel.work = work_of(program, arguments);
+    StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel, workspaces);
+    sources.add(stream.build(), kernel, stream.parameters());
+    plan.kernels.push_back(kernel);
+    package.plans.push_back(plan);
+    return sources;
+}
+
 }  // namespace
 
 KernelPackage lower_cuda(const std::vector<CudaCandidate> &candidates) {
@@ -38,43 +106,18 @@ KernelPackage lower_cuda(const std::vector<CudaCandidate> &candidates) {
     package.is_ptx = true;
     const PackageArguments arguments(candidates[0].program, package);
     add_equal_extents(candidates[0].program, arguments, package);
-
-    auto generator = new_CodeGen_PTX_Dev(halide_target());
-    generator->init_module();
-    device::PtxOptions options;
+    std::vector<std::future<std::string>> texts;
     for (const CudaCandidate &candidate : candidates) {
-        const TileProgram &program = candidate.program;
-        if (const auto problem = outside_of_form(program)) {
-            strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << *problem;
-        }
-        LaunchPlan plan;
-        plan.schedule = candidate.schedule;
-        plan.query_tile = program.query_tile;
-        const std::string entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
-        std::vector<std::pair<Stmt, KernelParameters>> summaries;
-        std::map<std::string, int> workspaces;
-        if (needs_scan(program.passes[0].mask)) {
-            workspaces = add_summary_kernels(program, program.passes[0], arguments, package, plan, entry, summaries);
-        }
-        const auto add = [&](const Stmt &body, const KernelSpec &kernel, const KernelParameters &parameters) {
-            strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
-            generator->add_kernel(body, kernel.entry, parameters.device_arguments());
-            options.entries[kernel.entry] = {kernel.threads, parameters.tensor_map_positions()};
-        };
-        for (size_t k = 0; k < summaries.size(); k++) {
-            add(summaries[k].first, plan.kernels[k], summaries[k].second);
-        }
-        KernelSpec kernel;
-        kernel.entry = entry;
-        kernel.work = work_of(program, arguments);
-        StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel, workspaces);
-        add(stream.build(), kernel, stream.parameters());
-        plan.kernels.push_back(kernel);
-        package.plans.push_back(plan);
+        const bool last = texts.size() + 1 == candidates.size();
+        texts.push_back(std::async(last ? std::launch::deferred : std::launch::async, generate,
+                                   add_plan(candidate, arguments, package)));
     }
-    const std::vector<char> source = generator->compile_to_src();
-    strobe_debug(3) << source.data() << "\n";
-    package.code = device::expand_ptx(source.data(), options);
+    std::vector<std::string> ptx;
+    ptx.push_back(texts.back().get());
+    for (size_t n = texts.size() - 1; n-- > 0;) {
+        ptx.insert(ptx.begin(), texts[n].get());
+    }
+    package.code = device::merge_ptx(ptx);
     return package;
 }
 

@@ -15,10 +15,12 @@ namespace strobe {
 struct CudaCandidate {
     TileProgram program;
     Choices choices;
-    std::string schedule;  // as text, kept in the package for explain
+    std::string schedule;                           // as text, kept in the package for explain
+    double cost_per_unit = 1, cost_per_tile = 0;    // predicted: a block of rows, each tile of the stream's length
 };
 
 /** All candidates must compute the same algorithm; the runtime picks one a launch.
+ * Their code is generated side by side, in a thread each.
  * The package holds PTX; see device/Assemble.h for machine code. Throws UserError
  * for what has no kernel in this form. */
 KernelPackage lower_cuda(const std::vector<CudaCandidate> &candidates);
