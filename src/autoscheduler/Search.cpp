@@ -221,8 +221,13 @@ ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, c
     }
     for (size_t s = 0; s < shapes.size(); s++) {
         auto faster = [&](const auto &a, const auto &b) { return a[s].milliseconds < b[s].milliseconds; };
-        set.fastest.push_back(
-            (int)(std::min_element(set.estimates.begin(), set.estimates.end(), faster) - set.estimates.begin()));
+        const auto serves = std::min_element(set.estimates.begin(), set.estimates.end(), faster);
+        set.fastest.push_back((int)(serves - set.estimates.begin()));
+        const auto best = std::min_element(estimates.begin(), estimates.end(), faster);
+        const double gain = (*serves)[s].milliseconds / (*best)[s].milliseconds - 1;
+        if (gain > 0) {
+            set.given_up.push_back({found[best - estimates.begin()].choices, (int)s, gain});
+        }
     }
     return set;
 }

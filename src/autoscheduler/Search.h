@@ -41,12 +41,20 @@ struct ScheduleChoice {
 ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
                             const Shape &shape = {}, const Schedule &given = {});
 
+/** A schedule that is the fastest at a shape, but too little to be worth a kernel. */
+struct GivenUp {
+    Choices choices;
+    int shape = 0;
+    double gain = 0;  // over the one that serves the shape instead
+};
+
 /** Schedules for a package whose launcher picks among them by length. */
 struct ScheduleSet {
     std::vector<Shape> shapes;                      // complete
     std::vector<ScheduleChoice> choices;            // the first serves the most shapes
     std::vector<std::vector<Estimate>> estimates;   // [choice][shape]
     std::vector<int> fastest;                       // for each shape, the choice that serves it
+    std::vector<GivenUp> given_up;
 
     /** Predicted time at a shape under one choice, as a multiple of that of the fastest. */
     double slowdown(int choice, int shape) const;

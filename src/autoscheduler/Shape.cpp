@@ -1,5 +1,6 @@
 #include "Shape.h"
 
+#include "schedule/AxisSize.h"
 #include "schedule/ResolveNames.h"
 #include "support/Error.h"
 #include "support/NearestName.h"
@@ -100,11 +101,11 @@ std::vector<Shape> typical_shapes(const ReductionGraph &graph, const Roles &role
     for (int64_t length : {1024, 4096, 16384}) {
         Shape shape;
         for (const std::string &axis : {roles.query, roles.stream}) {
-            if (!axis.empty() && !known_size(graph, axis)) {
+            if (!axis.empty() && !declared_size(graph, axis, false)) {
                 shape.sizes[axis] = length;
             }
         }
-        if (roles.batch.size() > 1 && !known_size(graph, roles.batch[1])) {
+        if (roles.batch.size() > 1 && !declared_size(graph, roles.batch[1], false)) {
             shape.sizes[roles.batch[1]] = 16384 / length;
         }
         shapes.push_back(shape);

@@ -2,6 +2,7 @@
 
 #include "CompileGeneral.h"
 #include "device/Capability.h"
+#include "lower/cuda/Coverage.h"
 #include "lower/cuda/LowerCuda.h"
 #include "lower/simt/LowerSimt.h"
 #include "schedule/PrintSchedule.h"
@@ -87,34 +88,55 @@ std::string reason_of(const UserError &error) {
     return text;
 }
 
+/** The stages up to tile programs of the warp-specialised form, where it exists and covers the algorithm; else
+ * nothing, and the reason in \p because. */
+std::optional<Compilation> compile_specialised(const std::vector<Func> &outputs, const Target &target,
+                                               const Schedule &schedule, std::string &because) {
+    if (asks_for_general(schedule)) {
+        return std::nullopt;
+    }
+    if (capability_of(target).name != specialised_architecture) {
+        because = "kernels with roles for warps exist for " + std::string(specialised_architecture) + " alone";
+        return std::nullopt;
+    }
+    try {
+        Compilation c = compile(outputs, target, schedule);
+        for (const TileProgram &program : c.programs) {
+            if (const auto problem = cuda::outside_of_form(program)) {
+                strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << *problem;
+            }
+        }
+        return c;
+    } catch (const UserError &error) {
+        if (asks_for_warp_roles(schedule)) {
+            throw;
+        }
+        because = reason_of(error);
+        return std::nullopt;
+    }
+}
+
 }  // namespace
+
+std::string general_because(const std::vector<Func> &outputs, const Target &target, const Schedule &schedule) {
+    std::string because;
+    compile_specialised(outputs, target, schedule, because);
+    return because;
+}
 
 CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &target, const Schedule &schedule,
                              const std::string &name) {
     const Capability machine = capability_of(target);
     CudaCompilation c;
-    bool done = false;
-    if (machine.name == specialised_architecture && !asks_for_general(schedule)) {
-        try {
-            c.stages = compile(outputs, target, schedule);
-            std::vector<CudaCandidate> candidates;
-            for (size_t n = 0; n < c.stages.programs.size(); n++) {
-                candidates.push_back(candidate_of(c.stages, n, name));
-            }
-            c.package = lower_cuda(candidates);
-            done = true;
-        } catch (const UserError &error) {
-            if (asks_for_warp_roles(schedule)) {
-                throw;
-            }
-            c.general_because = reason_of(error);
+    if (auto stages = compile_specialised(outputs, target, schedule, c.general_because)) {
+        c.stages = std::move(*stages);
+        std::vector<CudaCandidate> candidates;
+        for (size_t n = 0; n < c.stages.programs.size(); n++) {
+            candidates.push_back(candidate_of(c.stages, n, name));
         }
-    } else if (!asks_for_general(schedule)) {
-        c.general_because =
-            "kernels with roles for warps exist for " + std::string(specialised_architecture) + " alone";
-    }
-    c.general = !done;
-    if (c.general) {
+        c.package = lower_cuda(candidates);
+    } else {
+        c.general = true;
         c.stages = compile_general(outputs, machine, schedule);
         CudaCandidate candidate{c.stages.program, c.stages.choices, to_string(c.stages.schedule)};
         candidate.program.name = name.empty() ? candidate.program.name : name;

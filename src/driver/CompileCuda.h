@@ -24,6 +24,12 @@ struct CudaCompilation {
     std::string statistics() const;
 };
 
+/** Why these outputs get the general kernel under this schedule; empty if they get the
+ * warp-specialised one, or the schedule asks for the general one. Throws UserError if the
+ * schedule insists on the former. */
+std::string general_because(const std::vector<Halide::Func> &outputs, const Halide::Target &target,
+                            const Schedule &schedule);
+
 /** All stages, then ptxas where there is one; else the package holds PTX, which the
  * driver assembles when it is loaded. The kernel is warp-specialised where that form
  * exists and covers the algorithm, else general, with a warning; a schedule with

@@ -36,6 +36,14 @@ std::string kib(int64_t bytes) {
     return number(bytes / 1024.0) + " KiB";
 }
 
+std::string tiles_of(const Choices &c, const Capability &machine) {
+    std::string s = std::to_string(c.query_tile) + " x " + std::to_string(c.stream_tile);
+    if (machine.is_gpu()) {
+        s += ", " + std::to_string(c.stages) + " stages" + (c.pingpong ? ", pingpong" : "");
+    }
+    return s;
+}
+
 class Explainer {
     const ReductionGraph &graph;
     const Plan &plan;
@@ -181,14 +189,6 @@ class Explainer {
                               << (f.blocks_per_multiprocessor == 1 ? " block" : " blocks") << " a multiprocessor\n";
     }
 
-    std::string tiles_of(const Choices &c) const {
-        std::string s = std::to_string(c.query_tile) + " x " + std::to_string(c.stream_tile);
-        if (machine.is_gpu()) {
-            s += ", " + std::to_string(c.stages) + " stages" + (c.pingpong ? ", pingpong" : "");
-        }
-        return s;
-    }
-
     /** The fastest candidates whose tiles differ from the chosen ones. */
     void alternatives() {
         std::vector<std::pair<int, int>> shown = {{choice.choices.query_tile, choice.choices.stream_tile}};
@@ -199,7 +199,7 @@ class Explainer {
             }
             shown.push_back(tiles);
             const double slower = 100 * (c.estimate.milliseconds / choice.estimate.milliseconds - 1);
-            item("instead") << tiles_of(c.choices) << ": " << (slower < 0 ? "" : "+") << number(slower)
+            item("instead") << tiles_of(c.choices, machine) << ": " << (slower < 0 ? "" : "+") << number(slower)
                             << " %, bound by " << c.estimate.bound
                             << (slower < 0 ? ", with more shared memory" : "") << "\n";
         }
@@ -212,6 +212,20 @@ class Explainer {
 public:
     Explainer(const ReductionGraph &graph, const Plan &plan, const Capability &machine, const ScheduleChoice &choice)
         : graph(graph), plan(plan), machine(machine), choice(choice) {
+    }
+
+    std::string explain_general(const std::string &because) {
+        reductions();
+        for (size_t i = 0; i < plan.passes.size(); i++) {
+            mask(plan.passes[i], choice.estimate.visits[i]);
+        }
+        line("kernel") << "general" << (because.empty() ? ", as the schedule asks"
+                                                            : ", which is slower than the warp-specialised one: " + because) << "\n";
+        line("schedule") << (choice.given ? "by hand, completed" : "the first tiles of a list that fit") << "\n";
+        for (const Directive &d : choice.schedule.directives) {
+            text << "  " << d << "\n";
+        }
+        return text.str();
     }
 
     std::string explain() {
@@ -235,6 +249,49 @@ public:
 std::string explain(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
                     const ScheduleChoice &choice) {
     return Explainer(graph, plan, capability, choice).explain();
+}
+
+std::string explain_general(const ReductionGraph &graph, const Plan &plan, const Capability &machine,
+                            ScheduleChoice choice, const std::string &because) {
+    Choices &c = choice.choices;
+    c.consumers = 1;  // all threads of a block walk alike
+    choice.estimate.visits.clear();
+    for (const Pass &pass : plan.passes) {
+        choice.estimate.visits.push_back(count_visits(graph, plan, pass.mask, choice.shape, c.query_tile, c.query_tile,
+                                                      c.stream_tile, c.skip_dead));
+    }
+    return Explainer(graph, plan, machine, choice).explain_general(because);
+}
+
+std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &machine) {
+    std::ostringstream text;
+    auto item = [&](const std::string &label) -> std::ostream & {
+        return text << "  " << std::left << std::setw(19) << label;
+    };
+    auto length = [&](int shape) {
+        return base_name(plan.roles.stream) + "=" + std::to_string(set.shapes[shape].sizes.at(plan.roles.stream));
+    };
+    const int shapes = (int)set.shapes.size();
+    text << std::left << std::setw(21) << "plans:" << set.choices.size()
+         << (set.choices.size() == 1 ? " in a package, for all lengths\n"
+                                     : " in a package; the launcher takes the one that is predicted to take least time\n");
+    for (size_t n = 0; n < set.choices.size(); n++) {
+        item("plan " + std::to_string(n)) << tiles_of(set.choices[n].choices, machine) << ":";
+        for (int s = 0; s < shapes; s++) {
+            const double slower = 100 * (set.slowdown((int)n, s) - 1);
+            text << (s ? ", " : " ") << time_text(set.estimates[n][s].milliseconds) << " at " << length(s);
+            if (slower > 0) {
+                text << " (+" << number(slower) << " %)";
+            }
+        }
+        text << "\n";
+    }
+    for (const GivenUp &g : set.given_up) {
+        item("not worth one") << tiles_of(g.choices, machine) << ": " << number(100 * g.gain) << " % faster at "
+                              << length(g.shape) << "; a plan of its own must gain " << number(100 * least_gain)
+                              << " %\n";
+    }
+    return text.str();
 }
 
 }  // namespace strobe

@@ -14,6 +14,14 @@ namespace strobe {
 std::string explain(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
                     const ScheduleChoice &choice);
 
+/** The same for the general form of a GPU kernel, whose tiles are not predicted but tried: \p choice holds the
+ * choices, the schedule and the shape. \p because: why the warp-specialised form does not do. */
+std::string explain_general(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
+                            ScheduleChoice choice, const std::string &because);
+
+/** The kernels that a package holds, the lengths that each is for, and those that were not worth one. */
+std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &capability);
+
 }  // namespace strobe
 
 #endif

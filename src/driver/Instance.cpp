@@ -37,7 +37,9 @@ void set_param(AbstractGenerator &generator, const std::string &name, const std:
             strobe_user_error() << generator.name() << " has no parameter " << name << suggestion_for(name, common);
         }
         strobe_user_error() << "parameter " << name << " of " << generator.name() << " can't be '" << value
-                            << "': " << (name == "dtype" ? "it must be bf16, fp16 or fp32" : text_of(e));
+                            << "': " << (name == "dtype"                                            ? "it must be bf16, fp16 or fp32"
+                                        : text_of(e).find("Unable to parse") != std::string::npos ? "it must be a whole number"
+                                                                                                   : text_of(e));
     }
 }
 

@@ -13,15 +13,21 @@ using namespace strobe;
 
 namespace {
 
-void add_algorithms(CLI::App *command, Request &request) {
-    command->add_option("algorithm", request.settings,
-                        "Algorithms by name (all if none is named) and settings: dtype=bf16|fp16|fp32, head_dim=64, "
-                        "value_dim=64, and the algorithm's scalars, such as window=256");
+/** \p scalars: an algorithm's scalars have values here; else they are arguments of what is compiled. */
+void add_algorithms(CLI::App *command, Request &request, const std::string &which, bool scalars = true) {
+    command
+        ->add_option("algorithm", request.settings,
+                     which + ", and settings:\ndtype=bf16|fp16|fp32  head_dim=64  value_dim=64" +
+                         (scalars ? "\nand the algorithm's scalars, such as window=256" : ""))
+        ->type_name("NAME|SETTING");
 }
 
 void add_target(CLI::App *command, Request &request) {
-    command->add_option("--target", request.target, "host, cuda-sm_90a, or a Halide target")->capture_default_str();
-    command->add_option("--schedule", request.schedule, "Follow the schedule in this file instead of choosing one");
+    command->add_option("--target", request.target, "host, cuda-sm_90a, or a Halide target")
+        ->type_name("TARGET")
+        ->capture_default_str();
+    command->add_option("--schedule", request.schedule, "Follow the schedule in this file instead of choosing one")
+        ->type_name("FILE");
 }
 
 /** kv_heads and keys of 0 mean: as many as heads and queries. */
@@ -73,11 +79,10 @@ std::vector<std::string> option_names(const CLI::App &app) {
 
 /** CLI11 refuses what it does not know; this says what was meant. */
 void refuse_unknown(const CLI::App &app, int argc, char **argv) {
-    if (argc < 2) {
-        return;
-    }
-    const std::string first = argv[1];
     const std::vector<std::string> commands = command_names(app);
+    strobe_user_assert(argc >= 2) << "strobe takes a command: " << list_of(commands, " or ")
+                                  << "; strobe --help says what they do";
+    const std::string first = argv[1];
     if (first[0] != '-' && std::find(commands.begin(), commands.end(), first) == commands.end()) {
         strobe_user_error() << "there is no command " << first << suggestion_for(first, commands);
     }
@@ -94,7 +99,8 @@ void refuse_unknown(const CLI::App &app, int argc, char **argv) {
 }
 
 int run_commands(int argc, char **argv) {
-    CLI::App app("Strobe compiles attention: a Halide algorithm and a schedule, written or derived, become a kernel.");
+    CLI::App app("Strobe compiles attention: a Halide algorithm and a schedule, written or derived, become a kernel.",
+                 "strobe");
     app.footer("A first look:\n"
                "  strobe list\n"
                "  strobe explain causal dtype=fp32\n"
@@ -110,7 +116,7 @@ int run_commands(int argc, char **argv) {
     Request explain_request;
     CLI::App *explain = app.add_subcommand("explain", "What is derived for an algorithm, and why");
     explain->footer("Example: strobe explain softcap dtype=fp32 --target host");
-    add_algorithms(explain, explain_request);
+    add_algorithms(explain, explain_request, "One algorithm by name");
     add_target(explain, explain_request);
     add_problem(explain, explain_request.problem);
     explain->callback([&] {
@@ -126,12 +132,14 @@ int run_commands(int argc, char **argv) {
                     "A package (.skp) is loaded by the runtime, include/strobe/runtime.h, on raw device pointers.\n"
                     "Examples: strobe compile causal dtype=fp32 head_dim=64 -o build/causal\n"
                     "          strobe compile causal dtype=bf16 head_dim=128 --target cuda-sm_90a -o causal.skp -v");
-    add_algorithms(compile, compile_request);
+    add_algorithms(compile, compile_request, "One algorithm by name", false);
     add_target(compile, compile_request);
     compile->add_option("-o,--output", compile_request.output,
-                        "Path without extension, or FILE.skp for a GPU package (default: the algorithm)");
+                        "Path without extension, or FILE.skp for a GPU package (default: the algorithm)")
+        ->type_name("PATH");
     compile->add_option("--name", compile_request.function_name, "Of the C function (default: the algorithm)");
     compile->add_flag("-v,--verbose", compile_request.verbose, "Print the stages, and ptxas' statistics of a package");
+    compile->add_flag("--timings", compile_request.timings, "Print how long each stage took");
     compile->callback([&] {
         separate(compile_request);
         need_one_algorithm(compile_request, "compile");
@@ -141,7 +149,7 @@ int run_commands(int argc, char **argv) {
     Request run_request, check_request;
     CLI::App *run = app.add_subcommand("run", "Compile and run on random data");
     run->footer("Example: strobe run causal dtype=fp32 -S 2048 -H 8");
-    add_algorithms(run, run_request);
+    add_algorithms(run, run_request, "Algorithms by name (all if none is named)");
     add_target(run, run_request);
     add_problem(run, run_request.problem);
     run->callback([&] {
@@ -152,7 +160,7 @@ int run_commands(int argc, char **argv) {
     CLI::App *check = app.add_subcommand("check", "Compare with the unscheduled algorithm and with float64");
     check->footer("Exit code 1 if a result is outside the error rule.\n"
                   "Example: strobe check prefix_lm prefix=40 -S 300 --keys 411 -H 8 --kv-heads 2");
-    add_algorithms(check, check_request);
+    add_algorithms(check, check_request, "Algorithms by name (all if none is named)");
     add_target(check, check_request);
     check_request.problem.queries = 256;
     add_problem(check, check_request.problem);
@@ -165,7 +173,7 @@ int run_commands(int argc, char **argv) {
     CLI::App *bench = app.add_subcommand("bench", "Time against the unscheduled algorithm");
     bench->footer("Examples: strobe bench dtype=fp32 -S 1024 --json results.json\n"
                   "          strobe bench causal dtype=bf16 -S 16384 -H 16 --target cuda-sm_90a --alone");
-    add_algorithms(bench, bench_request);
+    add_algorithms(bench, bench_request, "Algorithms by name (all if none is named)");
     add_target(bench, bench_request);
     add_problem(bench, bench_request.problem);
     bench->add_option("--seconds", bench_request.seconds, "To measure each for")->capture_default_str();
@@ -214,9 +222,13 @@ int main(int argc, char **argv) {
         return report(e.what(), 2);
     } catch (const RuntimeFailure &e) {
         return report(e.what(), 3);
+    } catch (const Halide::CompileError &e) {  // none of Halide's is a std::exception
+        return report((std::string("from Halide: ") + e.what()).c_str(), 2);
+    } catch (const Halide::RuntimeError &e) {
+        return report((std::string("from Halide: ") + e.what()).c_str(), 3);
     } catch (const Halide::Error &e) {
-        std::cerr << "error from Halide: " << e.what() << "\n";
-        return 3;
+        std::cerr << "internal error in Halide, please report it: " << e.what() << "\n";
+        return 4;
     } catch (const std::exception &e) {
         std::cerr << "internal error, please report it: " << e.what() << "\n";
         return 4;

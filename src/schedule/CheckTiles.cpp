@@ -71,11 +71,17 @@ void ScheduleChecker::check_blocks() {
     for (const std::string &a : natural) {
         legal.push_back(base_name(a));
     }
-    if (order != natural) {
+    const std::string all = "blocks(" + list_of(legal, ", ") + ")";
+    if (order.empty() || order[0] != plan.roles.query) {
         refuse(current->span,
-               "blocks that run side by side share keys and values in the L2 cache only if " + legal[0] +
-                   " is innermost, and the grid's axes follow in the order of the result's dimensions",
-               "blocks(" + list_of(legal, ", ") + "), with or without descending behind " + legal[0]);
+               "blocks that run side by side share keys and values in the L2 cache only if they are blocks of " +
+                   legal[0] + " of the same " + list_of({legal.begin() + 1, legal.end()}, " and "),
+               all + ", or another order of the axes behind " + legal[0]);
+    }
+    if (order.size() != natural.size()) {
+        const auto missing = std::find_if(natural.begin(), natural.end(),
+                                          [&](const std::string &a) { return !contains(order, a); });
+        refuse(current->span, base_name(*missing) + " is an axis of the grid, too, and is not named", all);
     }
     c.block_order.assign(order.begin() + 1, order.end());
 }

@@ -1,5 +1,7 @@
 #include "Workload.h"
 
+#include "AxisSize.h"
+
 #include <algorithm>
 #include <set>
 
@@ -80,36 +82,6 @@ void factors_of(const Expr &e, std::vector<Expr> &factors) {
     } else {
         factors.push_back(inner);
     }
-}
-
-/** Replaces the extents of buffers by what they declare. */
-class DeclaredExtents : public IRMutator {
-    using IRMutator::visit;
-
-    Expr visit(const Variable *op) override {
-        if (!op->param.defined() || !op->param.is_buffer()) {
-            return op;
-        }
-        for (int d = 0; d < op->param.dimensions(); d++) {
-            if (!ends_with(op->name, ".extent." + std::to_string(d))) {
-                continue;
-            }
-            Expr e = op->param.extent_constraint(d);
-            e = e.defined() ? e : op->param.extent_constraint_estimate(d);
-            return e.defined() ? e : Expr(op);
-        }
-        return op;
-    }
-};
-
-std::optional<int64_t> constant_of(const Expr &e) {
-    if (!e.defined()) {
-        return std::nullopt;
-    }
-    if (auto value = as_const_int(simplify(DeclaredExtents().mutate(e)))) {
-        return *value;
-    }
-    return std::nullopt;
 }
 
 class Builder {
@@ -347,29 +319,8 @@ std::optional<int64_t> known_size(const ReductionGraph &graph, const std::string
     if (found != given.end()) {
         return found->second;
     }
-    if (auto size = constant_of(graph.axis(axis).extent)) {
-        return size;
-    }
-    for (const Call *load : uses_of(graph).loads) {
-        for (size_t d = 0; d < load->args.size(); d++) {
-            const Variable *v = load->args[d].as<Variable>();
-            if (!v || v->name != axis) {
-                continue;
-            }
-            if (load->image.defined()) {
-                return load->image.dim((int)d).extent();
-            }
-            if (!load->param.defined()) {
-                continue;
-            }
-            Expr declared = load->param.extent_constraint((int)d);
-            declared = declared.defined() ? declared : load->param.extent_constraint_estimate((int)d);
-            if (auto size = constant_of(declared)) {
-                return size;
-            }
-        }
-    }
-    return std::nullopt;
+    const std::optional<int64_t> declared = declared_size(graph, axis, false);
+    return declared ? declared : declared_size(graph, axis, true);
 }
 
 Workload workload_of(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given) {

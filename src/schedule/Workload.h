@@ -65,8 +65,7 @@ struct Workload {
     std::vector<Operand> operands() const;
 };
 
-/** The size of an axis: from \p given, its extent if that is constant, or what the
- * inputs it indexes declare (a bound, else an estimate). */
+/** The size of an axis: from \p given, else declared, else estimated (AxisSize.h). */
 std::optional<int64_t> known_size(const ReductionGraph &graph, const std::string &axis, const AxisSizes &given = {});
 
 Workload workload_of(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given = {});

@@ -1,8 +1,8 @@
 #include "TileBuilder.h"
 
-#include "AxisSize.h"
 #include "OperandTiles.h"
 #include "PrefixSum.h"
+#include "schedule/AxisSize.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -38,9 +38,14 @@ void for_each_variable(const Expr &e, const std::function<void(const std::string
     }
 }
 
-/** The grid: batch axes in the order of the first output's dimensions. */
-std::vector<Axis> grid_of(const ReductionGraph &graph, const Plan &plan) {
+/** The grid: batch axes in the order that was chosen, else in that of the first output's dimensions. */
+std::vector<Axis> grid_of(const ReductionGraph &graph, const Plan &plan, const Choices &choices) {
     std::vector<std::string> order;
+    for (const std::string &a : choices.block_order) {
+        if (contains(plan.roles.batch, a) && !contains(order, a)) {
+            order.push_back(a);
+        }
+    }
     for (const Output &o : plan.outputs) {
         for (const std::string &a : o.axes) {
             if (contains(plan.roles.batch, a) && !contains(order, a)) {
@@ -67,7 +72,7 @@ TileBuilder::TileBuilder(const std::string &name, const ReductionGraph &graph, c
     }
     program.name = name;
     program.roles = plan.roles;
-    program.grid = grid_of(graph, plan);
+    program.grid = grid_of(graph, plan, choices);
     program.query = graph.axis(plan.roles.query);
     program.stream = graph.axis(plan.roles.stream);
     program.query_tile = choices.query_tile;

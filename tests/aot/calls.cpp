@@ -81,6 +81,28 @@ TEST_F(AheadOfTimeCode, EmbedsMachineCodeOrPtx) {
     EXPECT_TRUE(head == "\x7f" "ELF" || head[0] == '/' || head[0] == '.') << head;
 }
 
+/** Nothing is compiled or loaded again for another batch, length, number of heads or stride. */
+TEST_F(AheadOfTimeCode, OneKernelServesAllSizes) {
+    int launches = 0;
+    for (const auto &tensors : {sample_tensors(), sample_tensors(1, 1, 1, 1), sample_tensors(777, 4096, 3, 5),
+                                sample_tensors(16384, 16384, 16, 1), sample_tensors(64, 3, 40, 70)}) {
+        HalideBuffers buffers = on_device(tensors);
+        ASSERT_EQ(run(buffers), 0) << reported;
+        EXPECT_EQ(fake.launch_count, ++launches);
+    }
+    auto strided = sample_tensors(512, 512, 4, 2);
+    for (TensorArgument &t : strided) {
+        if (t.rank == 4) {  // features, then heads, rows and the batch
+            t.strides[2] = t.sizes[0];
+            t.strides[1] = t.sizes[0] * t.sizes[2];
+        }
+    }
+    HalideBuffers buffers = on_device(strided);
+    ASSERT_EQ(run(buffers), 0) << reported;
+    EXPECT_EQ(fake.launch_count, ++launches);
+    EXPECT_EQ(fake.modules, 1) << "the code is loaded once";
+}
+
 TEST_F(AheadOfTimeCode, TakesBuffersWithoutHostMemory) {
     HalideBuffers buffers = on_device(sample_tensors());
     ASSERT_EQ(run(buffers), 0) << reported;

@@ -9,6 +9,9 @@ struct Bad {
 };
 
 const Bad bad[] = {
+    {"", "strobe takes a command: list, explain, compile, run, check, bench or demo; strobe --help says"},
+    {"bench cuasal", "there is no algorithm cuasal (did you mean causal?)"},
+    {"run full head_dim=wide", "head_dim of full can't be 'wide': it must be a whole number"},
     {"lisst", "there is no command lisst (did you mean list?)"},
     {"run cuasal", "there is no algorithm cuasal (did you mean causal?)"},
     {"run full --kv-head 2", "strobe run has no option --kv-head (did you mean --kv-heads?)"},

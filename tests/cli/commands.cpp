@@ -93,6 +93,38 @@ TEST(Commands, compile_writes_library_and_header) {
     EXPECT_NE(contents(folder / "sub" / "full.h").find("int mine("), std::string::npos);
 }
 
+TEST(Commands, compile_tells_where_time_goes) {
+    const fs::path folder = scratch();
+    const Outcome compile =
+        strobe_program("compile full dtype=fp32 head_dim=16 --timings -o " + (folder / "full").string());
+    EXPECT_EQ(compile.code, 0) << compile.text;
+    for (const char *stage : {"read algorithm", "derive", "schedule", "build tiles", "lower", "Halide, LLVM", "in all"}) {
+        expect_in(stage, compile);
+    }
+}
+
+TEST(Commands, explain_lists_the_plans_of_a_package) {
+    const Outcome two = strobe_program("explain full dtype=bf16 head_dim=128 --target cuda-sm_90a");
+    EXPECT_EQ(two.code, 0) << two.text;
+    expect_in("2 in a package; the launcher takes", two);
+    expect_in("at j=16384", two);
+    const Outcome general = strobe_program("explain full dtype=fp32 --target cuda-sm_90a");
+    EXPECT_EQ(general.code, 0) << general.text;
+    expect_in("kernel:              general, which is slower", general);
+    expect_in("float32", general);
+}
+
+/** A schedule may go through the batch before the next head. */
+TEST(Commands, check_agrees_in_another_order_of_blocks) {
+    const fs::path file = scratch() / "order.strobe";
+    std::ofstream(file) << "tile(i, 32) stream(j, 64) blocks(i, b, h)\n";
+    const Outcome check = strobe_program("check document_mask dtype=fp32 head_dim=16 -S 70 -B 3 -H 2 --schedule " +
+                                         file.string());
+    EXPECT_EQ(check.code, 0) << check.text;
+    const Outcome explain = strobe_program("explain document_mask dtype=fp32 --schedule " + file.string());
+    expect_in("block (i by 32, b, h)", explain);
+}
+
 TEST(Commands, bench_writes_json) {
     const fs::path folder = scratch();
     const Outcome bench = strobe_program("bench causal dtype=fp32 head_dim=16 -S 64 --seconds 0.05 --json " +

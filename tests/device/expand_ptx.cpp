@@ -103,4 +103,21 @@ TEST(ExpandPtx, RefusesAKernelThatDoesNotEnd) {
     EXPECT_THROW(expand_ptx(ptx, options_with()), strobe::InternalError);
 }
 
+TEST(MergePtx, KeepsOneHeader) {
+    std::string second = module_of("");
+    for (size_t at = 0; (at = second.find("attend", at)) != std::string::npos; at += 8) {
+        second.replace(at, 6, "combined");
+    }
+    PtxOptions options;
+    options.entries["combined"] = {256, {}};
+    const std::string a = expand_ptx(module_of(""), options_with()), b = expand_ptx(second, options);
+    const std::string merged = merge_ptx({a, b});
+    EXPECT_EQ(merged.find(a), 0u) << merged;
+    expect_has(merged, ".visible .entry combined(");
+    for (const char *once : {".version", ".target", ".address_size", ".extern .shared"}) {
+        EXPECT_EQ(merged.find(once), merged.rfind(once)) << once << "\n" << merged;
+    }
+    EXPECT_EQ(merge_ptx({a}), a);
+}
+
 }  // namespace

@@ -37,6 +37,21 @@ TEST(Explain, Causal128) {
     test::expect_golden("explain_causal_128.txt", explanation(o, "S=16384 H=16 B=1"));
 }
 
+std::string plans_of(const Options &options) {
+    hand_made::Example x = attention(options);
+    const Capability capability = capability_of("sm_90a");
+    return explain(autoschedule_shapes(x.graph, x.plan, capability, typical_shapes(x.graph, x.plan.roles)), x.plan,
+                   capability);
+}
+
+TEST(Explain, Plans) {
+    Options o;
+    o.head = o.value = 128;
+    const std::string two = plans_of(o);
+    o.mask = Mask::Causal;
+    test::expect_golden("explain_plans.txt", two + plans_of(o));
+}
+
 TEST(Explain, Document) {
     Options o;
     o.mask = Mask::Document;

@@ -33,13 +33,13 @@ int count(const std::string &text, const std::string &pattern) {
 }
 
 /** What the kernel is made of, without pinning its text. */
-void expect_structure(const std::string &ptx, const std::string &dtype) {
+void expect_structure(const std::string &ptx, const std::string &dtype, int plans) {
     const std::string type = dtype == "fp16" ? "f16" : "bf16";
     EXPECT_GE(count(ptx, "wgmma\\.mma_async\\.sync\\.aligned\\.m64n\\d+k16\\.f32\\." + type + "\\." + type), 2);
     EXPECT_GE(count(ptx, "cp\\.async\\.bulk\\.tensor\\.\\dd\\.shared::cluster\\.global"), 3) << "q, k and v";
     EXPECT_GE(count(ptx, "cp\\.async\\.bulk\\.tensor\\.\\dd\\.global\\.shared::cta"), 1) << "the output";
-    EXPECT_EQ(count(ptx, "setmaxnreg\\.dec"), 1) << "the producer";
-    EXPECT_EQ(count(ptx, "setmaxnreg\\.inc"), 1) << "the consumers";
+    EXPECT_EQ(count(ptx, "setmaxnreg\\.dec"), plans) << "the producer";
+    EXPECT_EQ(count(ptx, "setmaxnreg\\.inc"), plans) << "the consumers";
     EXPECT_GE(count(ptx, "mbarrier\\.try_wait"), 2);
     EXPECT_GE(count(ptx, "ex2\\.approx"), 1);
     EXPECT_EQ(count(ptx, "strobe\\$"), 0) << "an intrinsic was not expanded";
@@ -50,13 +50,16 @@ void expect_structure(const std::string &ptx, const std::string &dtype) {
 void expect_assembled(const CudaCompilation &c) {
     ASSERT_FALSE(c.package.is_ptx);
     EXPECT_TRUE(c.warnings.empty()) << c.statistics() << c.package.plans[0].schedule;
-    const std::string main_kernel = c.package.plans[0].kernels.back().entry;
-    bool found = false;
     for (const KernelStatistics &k : c.kernels) {
         EXPECT_EQ(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, 0) << c.statistics();
-        found |= k.entry == main_kernel;
     }
-    EXPECT_TRUE(found) << main_kernel << " is not among\n" << c.statistics();
+    for (const LaunchPlan &plan : c.package.plans) {
+        const std::string &main_kernel = plan.kernels.back().entry;
+        EXPECT_TRUE(std::any_of(c.kernels.begin(), c.kernels.end(),
+                                [&](const KernelStatistics &k) { return k.entry == main_kernel; }))
+            << main_kernel << " is not among\n"
+            << c.statistics();
+    }
     const std::string sass = disassemble(c.package.code);
     if (sass.empty()) {
         std::cout << "no nvdisasm: the machine code was not looked at\n";
@@ -74,9 +77,14 @@ void expect_package(const CudaCompilation &c, const std::string &variant) {
     const KernelPackage read = parse_package(bytes.data(), bytes.size());
     EXPECT_EQ(read.name, variant);
     EXPECT_EQ(read.architecture, "sm_90a");
-    ASSERT_EQ(read.plans.size(), 1u);
-    EXPECT_NE(read.plans[0].schedule.find("tile("), std::string::npos) << read.plans[0].schedule;
-    EXPECT_EQ(read.plans[0].query_tile, c.stages.choices.query_tile);
+    ASSERT_EQ(read.plans.size(), c.stages.schedules.choices.size());
+    for (size_t n = 0; n < read.plans.size(); n++) {
+        const LaunchPlan &plan = read.plans[n];
+        EXPECT_NE(plan.schedule.find("tile("), std::string::npos) << plan.schedule;
+        EXPECT_EQ(plan.query_tile, c.stages.schedules.choices[n].choices.query_tile);
+        ASSERT_EQ(plan.steps.size(), 1u);
+        EXPECT_EQ(plan.steps[0].divisor, c.stages.schedules.choices[n].choices.stream_tile);
+    }
     int outputs = 0;
     for (const BufferSpec &b : read.buffers) {
         outputs += b.output;
@@ -116,7 +124,7 @@ class CudaKernels : public testing::TestWithParam<Case> {};
 TEST_P(CudaKernels, Assemble) {
     const Case c = GetParam();
     const CudaCompilation compiled = compile_variant(c.variant, c.dtype, c.head, c.value);
-    expect_structure(compiled.ptx, c.dtype);
+    expect_structure(compiled.ptx, c.dtype, int(compiled.package.plans.size()));
     expect_package(compiled, c.variant);
     if (!find_ptxas()) {
         GTEST_SKIP() << "there is no ptxas to assemble the kernel with";
@@ -151,6 +159,32 @@ TEST(CudaChoices, AreTheMeasuredOnes) {
             EXPECT_EQ(c.rescale_bits, 8) << what;
             EXPECT_EQ(c.query_descending, variant != "full") << what;
         }
+    }
+}
+
+/** The cost that the launcher compares, of a block of rows at a length. */
+double cost(const LaunchPlan &plan, int keys) {
+    const int tile = plan.steps.at(0).divisor;
+    return plan.cost_per_unit + plan.cost_per_step * ((keys + tile - 1) / tile);
+}
+
+/** Long rows without a mask get a plan of their own at head dimension 128, and nothing else does. */
+TEST(CudaChoices, SeveralPlansWhereTheyPay) {
+    const CudaCompilation c = compile_variant("full", "bf16", 128, 128);
+    ASSERT_EQ(c.package.plans.size(), 2u) << c.package.plans[0].schedule;
+    const LaunchPlan &narrow = c.package.plans[0], &wide = c.package.plans[1];
+    EXPECT_EQ(narrow.steps.at(0).divisor, 128);
+    EXPECT_EQ(wide.steps.at(0).divisor, 160);
+    EXPECT_LT(cost(narrow, 1024), cost(wide, 1024));
+    EXPECT_GT(cost(narrow, 16384), cost(wide, 16384));
+    EXPECT_NE(narrow.kernels.back().entry, wide.kernels.back().entry);
+    if (find_ptxas()) {
+        EXPECT_EQ(c.kernels.size(), 2u) << c.statistics();
+    }
+    for (const std::string variant : {"causal", "sliding_window", "document_mask"}) {
+        const Instance instance =
+            build_algorithm(variant, {{"dtype", "bf16"}, {"head_dim", "128"}}, get_host_target());
+        EXPECT_EQ(strobe::compile(instance.outputs, cuda_target()).schedules.choices.size(), 1u) << variant;
     }
 }
 

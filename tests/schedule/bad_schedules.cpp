@@ -173,7 +173,8 @@ std::vector<BadSchedule> bad_schedules() {
         {"BlocksOfStream", "blocks(i, j)", {"j is reduced, and walked tile by tile, not an axis of the grid"}},
         {"BlocksDirection", "blocks(i descendin, h, b)", {"descendin is no direction (did you mean descending?)"}},
         {"BlocksTwice", "blocks(i, h, h)", {"h is named twice"}},
-        {"BlocksOrder", "blocks(h, i, b)", {"only if i is innermost", "blocks(i, h, b)"}},
+        {"BlocksOrder", "blocks(h, i, b)", {"only if they are blocks of i of the same h and b", "blocks(i, h, b)"}},
+        {"BlocksMissing", "blocks(i, h)", {"b is an axis of the grid, too, and is not named", "blocks(i, h, b)"}},
         {"BlocksHeadDescending", "blocks(i, h descending, b)", {"the order along h changes nothing"}},
         // Twice, and on the wrong machine.
         {"TileTwice", "tile(i, 64)\ntile(i, 128)", {"mine.strobe:2:1", "tile was given before"}},

@@ -58,8 +58,9 @@ int bench_command(BenchRequest request) {
     const std::map<std::string, std::string> params = take_params(request);
     Progress progress;
     json rows = json::array();
+    const std::vector<std::string> algorithms = requested_algorithms(request);
     std::printf("%-16s %12s %12s %10s %12s\n", "", "unscheduled", "Strobe", "speed-up", "GFLOP/s");
-    for (const std::string &name : requested_algorithms(request)) {
+    for (const std::string &name : algorithms) {
         Instance instance = prepare(name, params, request);
         double plain = 0;
         if (!request.alone) {

@@ -39,6 +39,7 @@ struct CompileRequest : Request {
     std::string output;         // path without extension, or ending in .skp for a GPU kernel package
     std::string function_name;  // default: the algorithm
     bool verbose = false;       // also the stages, and what ptxas says
+    bool timings = false;       // also where the time went
 };
 int compile_command(CompileRequest request);
 

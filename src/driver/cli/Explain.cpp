@@ -1,8 +1,10 @@
 #include "driver/Explain.h"
+
 #include "Commands.h"
-#include "driver/CompileCuda.h"
 #include "algorithm/ReadAlgorithm.h"
 #include "derivation/DeriveOnline.h"
+#include "driver/CompileCuda.h"
+#include "driver/CompileGeneral.h"
 #include "schedule/ResolveNames.h"
 #include "tile/BuildTiles.h"
 #include "tile/PrintTiles.h"
@@ -31,17 +33,6 @@ Shape shape_of(const Problem &problem, const ReductionGraph &graph, const Roles 
     return shape;
 }
 
-/** The general form has no cost model: what it is, and why it is taken. */
-std::string explain_general(const CudaCompilation &c) {
-    std::ostringstream text;
-    text << "kernel:              general";
-    if (!c.general_because.empty()) {
-        text << ", which is slower than the warp-specialised one: " << c.general_because;
-    }
-    text << "\n" << c.stages.explanation() << c.statistics();
-    return text.str();
-}
-
 }  // namespace
 
 int explain_command(Request request) {
@@ -49,19 +40,28 @@ int explain_command(Request request) {
     const Halide::Target target = parse_target(request.target);
     const Capability capability = capability_of(target);
     const Instance instance = build_algorithm(request.algorithms.at(0), params, target);
-    if (capability.is_gpu()) {
-        const CudaCompilation c = compile_cuda(instance.outputs, target, requested_schedule(request), instance.name);
-        if (c.general) {
-            std::cout << explain_general(c);
-            return 0;
-        }
-    }
+    const Schedule given = requested_schedule(request);
     const ReductionGraph graph = read_algorithm(instance.outputs);
     const Plan plan = derive_online(graph);
-    const ScheduleChoice choice = autoschedule(graph, plan, capability, shape_of(request.problem, graph, plan.roles),
-                                               requested_schedule(request));
-    std::cout << explain(graph, plan, capability, choice) << "program:\n"
-              << build_tiles(instance.name, graph, plan, choice.choices);
+    const std::string general = general_because(instance.outputs, target, given);
+    if (capability.is_gpu() && (asks_for_general(given) || !general.empty())) {
+        const Compilation c = compile_general(instance.outputs, capability, given);
+        ScheduleChoice choice;
+        choice.choices = c.choices;
+        choice.schedule = c.schedule;
+        choice.shape = complete_shape(shape_of(request.problem, graph, plan.roles), graph, plan.roles);
+        choice.given = !given.directives.empty();
+        std::cout << explain_general(graph, plan, capability, choice, general) << "program:\n" << c.program;
+        return 0;
+    }
+    const ScheduleChoice choice =
+        autoschedule(graph, plan, capability, shape_of(request.problem, graph, plan.roles), given);
+    std::cout << explain(graph, plan, capability, choice);
+    if (capability.is_gpu()) {
+        std::cout << explain(autoschedule_shapes(graph, plan, capability, typical_shapes(graph, plan.roles), given),
+                             plan, capability);
+    }
+    std::cout << "program:\n" << build_tiles(instance.name, graph, plan, choice.choices);
     return 0;
 }
 

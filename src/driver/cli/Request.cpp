@@ -62,7 +62,12 @@ Schedule requested_schedule(const Request &request) {
 }
 
 std::vector<std::string> requested_algorithms(const Request &request) {
-    return request.algorithms.empty() ? registered_algorithms() : request.algorithms;
+    const std::vector<std::string> known = registered_algorithms();
+    for (const std::string &name : request.algorithms) {
+        strobe_user_assert(std::find(known.begin(), known.end(), name) != known.end())
+            << "there is no algorithm " << name << suggestion_for(name, known);
+    }
+    return request.algorithms.empty() ? known : request.algorithms;
 }
 
 }  // namespace strobe

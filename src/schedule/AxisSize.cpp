@@ -2,8 +2,6 @@
 
 #include "support/Error.h"
 
-#include <optional>
-
 namespace strobe {
 
 using namespace Halide;
@@ -93,31 +91,34 @@ public:
 
 }  // namespace
 
+std::optional<int64_t> declared_size(const ReductionGraph &graph, const std::string &axis, bool estimates) {
+    if (auto size = declared_extent(graph.axis(axis).extent, estimates)) {
+        return size;
+    }
+    const IndexedInputs inputs(graph, axis);
+    for (const auto &use : inputs.uses) {
+        Expr e = use.first.extent_constraint(use.second);
+        if (!e.defined() && estimates) {
+            e = use.first.extent_constraint_estimate(use.second);
+        }
+        if (auto size = e.defined() ? declared_extent(e, estimates) : std::nullopt) {
+            return size;
+        }
+    }
+    return inputs.fixed;
+}
+
 int axis_size(const ReductionGraph &graph, const std::string &axis, const std::map<std::string, int> &sizes) {
     auto given = sizes.find(axis);
     if (given != sizes.end()) {
         return given->second;
     }
-    const Axis &a = graph.axis(axis);
-    IndexedInputs inputs(graph, axis);
     for (bool estimates : {false, true}) {
-        if (auto size = declared_extent(a.extent, estimates)) {
+        if (auto size = declared_size(graph, axis, estimates)) {
             return (int)*size;
         }
-        for (const auto &use : inputs.uses) {
-            Expr e = use.first.extent_constraint(use.second);
-            if (!e.defined() && estimates) {
-                e = use.first.extent_constraint_estimate(use.second);
-            }
-            if (auto size = e.defined() ? declared_extent(e, estimates) : std::nullopt) {
-                return (int)*size;
-            }
-        }
-        if (inputs.fixed) {
-            return (int)*inputs.fixed;
-        }
     }
-    refuse(axis, a.extent, inputs);
+    refuse(axis, graph.axis(axis).extent, IndexedInputs(graph, axis));
 }
 
 }  // namespace strobe
