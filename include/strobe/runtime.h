@@ -59,7 +59,8 @@ void strobe_package_close(strobe_package *package);
 int strobe_package_load(strobe_package *package);
 
 /** A JSON text: {"name", "architecture", "buffers": [{"name", "type", "rank", "output"}],
- * "scalars": [{"name", "type", "min", "max"}], "plans": [{"schedule", "query_tile", "cost_per_unit", "cost_per_step", "steps",
+ * "scalars": [{"name", "type", "min", "max"}], "plans": [{"schedule", "query_tile", "cost_per_unit",
+ * "cost_per_step", "steps",
  * "kernels": [...]}]}. It lives as long as the package. Null on failure. */
 const char *strobe_package_describe(strobe_package *package);
 

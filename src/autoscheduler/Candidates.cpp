@@ -12,7 +12,8 @@ std::vector<int> range(int first, int last, int step) {
     return values;
 }
 
-std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string> &given, const Capability &machine) {
+std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string> &given, const Capability &machine,
+                                 const Workload &work) {
     auto has = [&](const char *name) { return given.count(name) > 0; };
     const int rows = machine.matrix_units[0].rows;
     // As many consumers as the cost model was measured for; more are legal by hand.
@@ -33,7 +34,7 @@ std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string
                     c.stages = stages;
                     c.pingpong = turns;
                     if (!has("registers")) {
-                        const RegisterSplit split = largest_split(consumers, c.producers, machine);
+                        const RegisterSplit split = largest_split(consumers, c.producers, machine, work);
                         c.consumer_registers = split.consumer;
                         c.producer_registers = split.producer;
                     }
@@ -64,8 +65,8 @@ std::vector<Choices> cpu_choices(const Choices &base, const std::set<std::string
 }  // namespace
 
 std::vector<Choices> enumerate_choices(const Choices &base, const std::set<std::string> &given,
-                                       const Capability &capability) {
-    return capability.is_gpu() ? gpu_choices(base, given, capability) : cpu_choices(base, given);
+                                       const Capability &capability, const Workload &work) {
+    return capability.is_gpu() ? gpu_choices(base, given, capability, work) : cpu_choices(base, given);
 }
 
 }  // namespace strobe

@@ -13,24 +13,21 @@ namespace {
 /** Units that a block keeps busy at once finish after the p-norm of their times: p = 1 is one after the
  * other, a large p is perfect overlap. One warpgroup overlaps little by itself; a second runs its exponentials
  * under the first one's contractions. */
-constexpr double overlap_alone = 1.4, overlap = 3.0;
+constexpr double overlap_alone = 2.6, overlap = 3.5;
 /** Taking turns on the matrix unit keeps a third warpgroup ready for it at any time (two alternate by
  * themselves). Each turn costs a barrier's handover. */
-constexpr double overlap_of_turns = 4.75, handover_clocks = 23;
+constexpr double overlap_of_turns = 6, handover_clocks = 25;
 /** Barriers, the matrix unit's fill and drain, waits for the row maxima: once a tile. */
-constexpr double step_clocks = 390;
+constexpr double step_clocks = 470;
 /** From the release of a stage to its next tile, under load; hidden behind the tiles that are in flight. */
-constexpr double load_latency = 2000;
-/** Where tiles are judged one by one: the producer looks at 32 at a time, and holds the last live one back
- * until it knows that no other follows. */
-constexpr double judge_clocks = 700;
+constexpr double load_latency = 1800;
 /** Per block: the first tile's scores and the last one's sums, which nothing overlaps, and the results. With
  * room for the next block's rows its loads, and what other warpgroups still have to do, hide most of it. */
-constexpr double ahead_block_clocks = 3100, persistent_block_clocks = 6000, block_clocks = 7000;
+constexpr double ahead_block_clocks = 2800, persistent_block_clocks = 7500, block_clocks = 8500;
 /** Blocks of uneven length leave this share of an average one idle at the end. */
-constexpr double uneven_tail = 0.75;
+constexpr double uneven_tail = 0.55;
 /** From the host's launch to the first block, for each kernel. */
-constexpr double launch_ms = 0.006;
+constexpr double launch_ms = 0.004;
 /** Per row and pivot: the maximum across threads, the rescaling factor. */
 constexpr double row_issue = 100;
 /** Share of tiles in which a lazy maximum is raised all the same. */
@@ -126,7 +123,8 @@ TileCost CostModel::gpu_tile(size_t pass, const Choices &c, double partial) cons
     t.partial_issue = mask_ops[pass].issue * elements / machine.issue;
     t.copies = (stream_bytes(work, c) + ops[pass].bytes * elements) / machine.l2_bytes_per_clk;
 
-    t.total = std::max(gpu_clocks(t, c, partial, c.consumers), t.copies);
+    t.arrival = std::max(t.copies, c.stages > 1 ? load_latency / (c.stages - 1) : 0);
+    t.total = std::max(gpu_clocks(t, c, partial, c.consumers), t.arrival);
     return t;
 }
 
@@ -138,7 +136,7 @@ double CostModel::gpu_clocks(const TileCost &t, const Choices &c, double partial
     const double code = c.specialize_full ? partial : 1;
     const double busy = share * norm(p, {t.tensor, t.special, t.issue + code * t.partial_issue}) + step_clocks +
                         (turns ? handover_clocks * groups : 0);
-    return c.stages == 1 ? busy + load_latency : std::max(busy, load_latency / (c.stages - 1));
+    return c.stages == 1 ? busy + load_latency : busy;
 }
 
 /** All tiles of an average block. */
@@ -147,20 +145,18 @@ double CostModel::pass_clocks(const TileCost &t, const TileVisits &v, const Choi
         return v.mean * t.total;
     }
     // Warpgroups whose tiles differ all work at the same time if the next block's rows fit, and the tiles from
-    // the one that the first is at to the one that the last still needs. Else they wait for each other.
+    // the one that the first is at to the one that the last still needs. Else, and if they take turns, they wait
+    // for each other.
+    const bool turns = c.pingpong && c.consumers > 1;
     double clocks = 0;
-    if (f.rows_ahead && c.stages >= v.skew + 1) {
+    if (v.skew == 0 || (!turns && f.rows_ahead && c.stages >= v.skew + 1)) {
         clocks = v.mean * v.groups / c.consumers * gpu_clocks(t, c, v.partial, c.consumers);
     } else {
         for (int k = 1; k <= c.consumers; k++) {
             clocks += v.together[k] * gpu_clocks(t, c, v.partial, k);
         }
     }
-    if (v.judged) {
-        const double rest = std::ceil((double)v.tiles / 2 / 32) * judge_clocks;
-        clocks += std::max(0.0, rest - (c.stages - 1) * t.total);
-    }
-    return std::max(clocks, v.of_block * t.copies);
+    return std::max(clocks, v.of_block * t.arrival);
 }
 
 TileCost CostModel::cpu_tile(size_t pass, const Choices &c, double partial) const {
@@ -215,9 +211,9 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
     const double total = blocks * e.block_clocks / slots;
     const double filled = gpu ? e.visits[0].groups / c.consumers : 1;
     const double waves = std::ceil(blocks * filled / slots) * e.block_clocks / filled;
-    e.clocks = even ? std::max(total, waves)
-                    : std::max(longest, total + (longest_first ? uneven_tail * e.block_clocks : longest) *
-                                                    (1 - 1 / slots));
+    e.clocks =
+        even ? std::max(total, waves)
+             : std::max(longest, total + (longest_first ? uneven_tail * e.block_clocks : longest) * (1 - 1 / slots));
     e.balance = total / e.clocks;
     double bytes = 0;
     for (const Operand &o : work.operands()) {
@@ -226,8 +222,8 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
     }
     const double memory_ms = bytes / machine.global_bytes_per_s * 1e3;
     const double compute_ms = e.clocks / (machine.sustained_ghz * 1e6);
-    const bool summarised = std::any_of(plan.passes.begin(), plan.passes.end(),
-                                        [](const Pass &p) { return !p.mask.summaries.empty(); });
+    const bool summarised =
+        std::any_of(plan.passes.begin(), plan.passes.end(), [](const Pass &p) { return !p.mask.summaries.empty(); });
     e.milliseconds = std::max(memory_ms, compute_ms) + (gpu ? launch_ms * (summarised ? 2 : 1) : 0);
     e.bound = memory_ms > compute_ms ? "memory" : e.bound;
 }

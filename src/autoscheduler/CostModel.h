@@ -16,6 +16,7 @@ namespace strobe {
 /** One pass' clocks for one tile of the stream, by unit. */
 struct TileCost {
     double tensor = 0, special = 0, issue = 0, copies = 0;
+    double arrival = 0;        // from one tile to the next, of the copies and what hides their latency
     double partial_issue = 0;  // the mask's, in a partial tile
     double total = 0;          // after overlap, averaged over full and partial tiles, if all warpgroups have a part
 };
@@ -27,8 +28,8 @@ struct Estimate {
     double block_clocks = 0;  // of an average block
     double clocks = 0;        // of the whole launch
     double milliseconds = 0;
-    double balance = 1;       // share of the time in which all multiprocessors work
-    std::string bound;        // the unit that is busy longest: "tensor", ...
+    double balance = 1;  // share of the time in which all multiprocessors work
+    std::string bound;   // the unit that is busy longest: "tensor", ...
 };
 
 class CostModel {

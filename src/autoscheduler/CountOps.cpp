@@ -1,5 +1,7 @@
 #include "CountOps.h"
 
+#include "schedule/Workload.h"
+
 #include <algorithm>
 #include <set>
 
@@ -165,9 +167,9 @@ OpCounts &OpCounts::operator+=(const OpCounts &o) {
 
 OpCounts count_ops(const ReductionGraph &graph, const Plan &plan, const Pass &pass) {
     Counter counter(graph, plan.roles);
-    for (const Pivot &p : pass.pivots) {
-        counter.count_exponent(p.exponent);
-        counter.total += {p.policy == Pivot::Policy::RunningMax ? 3.0 : 2.0, 1, 0};  // max; multiply-add and ex2
+    for (size_t i = 0; i < pass.pivots.size(); i++) {
+        counter.count_exponent(pass.pivots[i].exponent);
+        counter.total += {grows(graph, plan, pass, i) ? 3.0 : 2.0, 1, 0};  // max; multiply-add and ex2
     }
     std::set<int> rounded;
     for (const Moment &m : pass.moments) {

@@ -27,13 +27,12 @@ std::set<std::string> given_names(const Schedule &given) {
     return names;
 }
 
-/** Less shared memory first. */
+/** Among those with as many rows: less shared memory first. */
 bool simpler(const Candidate &a, const Candidate &b) {
     const auto key = [](const Candidate &c) {
-        return std::make_tuple(c.estimate.footprint.shared_bytes, c.choices.pingpong, c.choices.stages,
-                               c.choices.query_tile, c.choices.stream_tile);
+        return std::make_tuple(c.estimate.footprint.shared_bytes, c.choices.stages, c.choices.stream_tile);
     };
-    return key(a) < key(b);
+    return a.choices.query_tile == b.choices.query_tile && key(a) < key(b);
 }
 
 void reject(std::vector<Rejection> &rejected, const Refusal &refusal, const Choices &c, const Roles &roles) {
@@ -117,7 +116,7 @@ ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const
     result.shape = complete_shape(shape, graph, plan.roles);
     const Choices base = check_schedule(given, graph, plan, machine, result.shape.sizes);
     const CostModel model(graph, plan, machine, result.shape);
-    search(result, enumerate_choices(base, given_names(given), machine), model, plan, machine);
+    search(result, enumerate_choices(base, given_names(given), machine, model.workload()), model, plan, machine);
     if (result.ranked.empty()) {
         // What check_schedule filled in is legal, even where none of the candidates is.
         result.ranked.push_back({base, model.estimate(base)});
@@ -183,6 +182,31 @@ std::vector<int> fewest_members(const std::vector<std::vector<Estimate>> &estima
     return fewest;
 }
 
+/** Turns and stages alone change less than the model can tell: of the schedules with the same tiles the one stays
+ * that takes least time over all shapes. */
+void keep_best_of_equal_tiles(std::vector<ScheduleChoice> &found, std::vector<std::vector<Estimate>> &estimates) {
+    auto total = [&](size_t n) {
+        double sum = 0;
+        for (const Estimate &e : estimates[n]) {
+            sum += std::log(e.milliseconds);
+        }
+        return sum;
+    };
+    for (size_t a = 0; a < found.size(); a++) {
+        for (size_t b = a + 1; b < found.size();) {
+            const Choices &x = found[a].choices, &y = found[b].choices;
+            if (x.query_tile != y.query_tile || x.stream_tile != y.stream_tile) {
+                b++;
+                continue;
+            }
+            const size_t slower = total(a) <= total(b) ? b : a;
+            found.erase(found.begin() + (std::ptrdiff_t)slower);
+            estimates.erase(estimates.begin() + (std::ptrdiff_t)slower);
+            b = a + 1;
+        }
+    }
+}
+
 }  // namespace
 
 ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, const Capability &machine,
@@ -206,6 +230,7 @@ ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, c
             estimates[n].push_back(model.estimate(found[n].choices));
         }
     }
+    keep_best_of_equal_tiles(found, estimates);
     std::vector<int> members = fewest_members(estimates, shapes.size(), gain);
     auto served = [&](int member) {
         int count = 0;

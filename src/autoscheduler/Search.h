@@ -50,10 +50,10 @@ struct GivenUp {
 
 /** Schedules for a package whose launcher picks among them by length. */
 struct ScheduleSet {
-    std::vector<Shape> shapes;                      // complete
-    std::vector<ScheduleChoice> choices;            // the first serves the most shapes
-    std::vector<std::vector<Estimate>> estimates;   // [choice][shape]
-    std::vector<int> fastest;                       // for each shape, the choice that serves it
+    std::vector<Shape> shapes;                     // complete
+    std::vector<ScheduleChoice> choices;           // the first serves the most shapes
+    std::vector<std::vector<Estimate>> estimates;  // [choice][shape]
+    std::vector<int> fastest;                      // for each shape, the choice that serves it
     std::vector<GivenUp> given_up;
 
     /** Predicted time at a shape under one choice, as a multiple of that of the fastest. */
@@ -66,8 +66,7 @@ constexpr double least_gain = 0.015;
 /** The fewest schedules of which one is, at each of these shapes, within \p gain of
  * the fastest. A schedule given in full is the only one. */
 ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
-                                const std::vector<Shape> &shapes, const Schedule &given = {},
-                                double gain = least_gain);
+                                const std::vector<Shape> &shapes, const Schedule &given = {}, double gain = least_gain);
 
 }  // namespace strobe
 

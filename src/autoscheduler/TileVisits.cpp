@@ -248,6 +248,14 @@ class Visits {
         return any;
     }
 
+    /** The same for \p count groups that visit \p each tiles, \p any together: some tiles are all of theirs,
+     * the others of one. */
+    static void add_spread(double each, double any, int64_t count, std::vector<double> &together) {
+        const double shared = count < 2 ? any : std::max(0.0, ((double)count * each - any) / (double)(count - 1));
+        together[count] += shared;
+        together[1] += count < 2 ? 0 : any - shared;
+    }
+
 public:
     TileVisits result;
 
@@ -260,26 +268,23 @@ public:
     double add(int64_t block) {
         const int64_t row = block * query_tile;
         const int64_t present = (std::min(rows - row, (int64_t)query_tile) + group_rows - 1) / group_rows;
-        double sum = 0;
-        if (judged) {
-            const Counter::Visited v = counter.visit(row, query_tile);
-            result.together[present] += v.live;
-            sum = v.live * (double)present;
-            partial += v.partial * (double)present;
-            block_live += v.live;
-        } else {
-            std::vector<Counter::Visited> ranges;
-            double fewest = 1e18;
-            for (int64_t g = 0; g < present; g++) {
-                ranges.push_back(counter.visit(row + g * group_rows, group_rows));
-                sum += ranges.back().live;
-                partial += ranges.back().partial;
-                fewest = std::min(fewest, (double)(ranges.back().to - ranges.back().from));
-            }
-            const int64_t any = add_together(ranges, result.together);
-            block_live += (double)any;
-            result.skew = std::max(result.skew, (int)((double)any - fewest));
+        double sum = 0, fewest = 1e18;
+        std::vector<Counter::Visited> ranges;
+        for (int64_t g = 0; g < present; g++) {
+            ranges.push_back(counter.visit(row + g * group_rows, group_rows));
+            const double visited = ranges.back().live;
+            sum += visited;
+            partial += ranges.back().partial;
+            fewest = std::min(fewest, visited);
         }
+        // Of dead tiles inside a range it is not known which they are, only how many.
+        const double any = judged ? std::max(counter.visit(row, query_tile).live, sum / (double)present)
+                                  : (double)add_together(ranges, result.together);
+        if (judged) {
+            add_spread(sum / (double)present, any, present, result.together);
+        }
+        block_live += any;
+        result.skew = std::max(result.skew, (int)std::lround(any - fewest));
         live += sum;
         groups += (double)present;
         blocks++;

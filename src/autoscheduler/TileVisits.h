@@ -11,20 +11,19 @@ namespace strobe {
 
 /** A block of rows is computed by groups of rows side by side: on a GPU one for each
  * warpgroup, which walks only the part of the block's tiles that its own rows meet;
- * on a CPU the block is one group. Where the device judges each tile (the solved
- * range may hold dead ones), it does so once a block, and all groups walk alike. */
+ * on a CPU the block is one group. */
 struct TileVisits {
-    int64_t blocks_of_rows = 0;     // along the query axis
-    int64_t tiles = 0;              // along the stream
-    double mean = 0;                // visited by a group, over all groups
-    double of_block = 0;            // visited by any group of a block, over all blocks
-    double first = 0, last = 0;     // by the groups of the first and the last block of rows
-    double groups = 1;              // of a block, on average: the last one may have fewer rows
-    std::vector<double> together;   // [k]: of a block's tiles, those that exactly k groups visit
-    int skew = 0;                   // most tiles that a block visits and one of its groups does not
-    double partial = 0;             // fraction of the visited ones that carry the mask's code
-    bool judged = false;            // each tile is judged when it is reached
-    bool data_dependent = false;    // the verdict needs data: see assumed_run
+    int64_t blocks_of_rows = 0;    // along the query axis
+    int64_t tiles = 0;             // along the stream
+    double mean = 0;               // visited by a group, over all groups
+    double of_block = 0;           // visited by any group of a block, over all blocks
+    double first = 0, last = 0;    // by the groups of the first and the last block of rows
+    double groups = 1;             // of a block, on average: the last one may have fewer rows
+    std::vector<double> together;  // [k]: of a block's tiles, those that exactly k groups visit
+    int skew = 0;                  // most tiles that a block visits and one of its groups does not
+    double partial = 0;            // fraction of the visited ones that carry the mask's code
+    bool judged = false;           // each tile of the solved range is judged, for it may be dead
+    bool data_dependent = false;   // the verdict needs data: see assumed_run
 };
 
 /** What a mask over data is assumed to leave of each row, if it can rule tiles out: a run of this many

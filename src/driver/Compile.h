@@ -33,7 +33,8 @@ struct Compilation {
 
 /** Reads, derives, schedules and builds tiles. Throws UserError for an algorithm
  * outside the model, an illegal schedule, or a target without a backend. */
-Compilation compile(const std::vector<Halide::Func> &outputs, const Halide::Target &target, const Schedule &schedule = {});
+Compilation compile(const std::vector<Halide::Func> &outputs, const Halide::Target &target,
+                    const Schedule &schedule = {});
 
 /** Makes \p pipeline compile to our code for \p target: realize, compile_to_* and
  * Generators then produce it. Prints warnings about what is legal but slow. Gives the pipeline's Funcs the schedule that lets

@@ -16,8 +16,8 @@ struct CudaCompilation {
     KernelPackage package;
     std::string ptx;
     std::vector<KernelStatistics> kernels;  // empty where there is no ptxas
-    std::vector<std::string> warnings;  // what makes a kernel slow: its form, spills, serialised matrix instructions
-    bool general = false;               // the form of the kernels: general, or warp-specialised
+    std::vector<std::string> warnings;      // its form, spills, serialised matrix instructions: what makes it slow
+    bool general = false;                   // the form of the kernels: general, or warp-specialised
     std::string general_because;  // why the warp-specialised form does not do; empty if it does, or was not wanted
 
     /** A line a kernel, and the warnings. */

@@ -200,8 +200,8 @@ class Explainer {
             shown.push_back(tiles);
             const double slower = 100 * (c.estimate.milliseconds / choice.estimate.milliseconds - 1);
             item("instead") << tiles_of(c.choices, machine) << ": " << (slower < 0 ? "" : "+") << number(slower)
-                            << " %, bound by " << c.estimate.bound
-                            << (slower < 0 ? ", with more shared memory" : "") << "\n";
+                            << " %, bound by " << c.estimate.bound << (slower < 0 ? ", with more shared memory" : "")
+                            << "\n";
         }
         for (const Rejection &r : choice.rejected) {
             item("rejected") << r.count << (r.count == 1 ? " candidate, " : " candidates, as ") << r.example << ": "
@@ -257,8 +257,8 @@ std::string explain_general(const ReductionGraph &graph, const Plan &plan, const
     c.consumers = 1;  // all threads of a block walk alike
     choice.estimate.visits.clear();
     for (const Pass &pass : plan.passes) {
-        choice.estimate.visits.push_back(count_visits(graph, plan, pass.mask, choice.shape, c.query_tile, c.query_tile,
-                                                      c.stream_tile, c.skip_dead));
+        choice.estimate.visits.push_back(
+            count_visits(graph, plan, pass.mask, choice.shape, c.query_tile, c.query_tile, c.stream_tile, c.skip_dead));
     }
     return Explainer(graph, plan, machine, choice).explain_general(because);
 }
@@ -273,8 +273,9 @@ std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &
     };
     const int shapes = (int)set.shapes.size();
     text << std::left << std::setw(21) << "plans:" << set.choices.size()
-         << (set.choices.size() == 1 ? " in a package, for all lengths\n"
-                                     : " in a package; the launcher takes the one that is predicted to take least time\n");
+         << (set.choices.size() == 1
+                 ? " in a package, for all lengths\n"
+                 : " in a package; the launcher takes the one that is predicted to take least time\n");
     for (size_t n = 0; n < set.choices.size(); n++) {
         item("plan " + std::to_string(n)) << tiles_of(set.choices[n].choices, machine) << ":";
         for (int s = 0; s < shapes; s++) {

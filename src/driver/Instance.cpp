@@ -36,10 +36,10 @@ void set_param(AbstractGenerator &generator, const std::string &name, const std:
         if (text_of(e).find("has no GeneratorParam") != std::string::npos) {
             strobe_user_error() << generator.name() << " has no parameter " << name << suggestion_for(name, common);
         }
-        strobe_user_error() << "parameter " << name << " of " << generator.name() << " can't be '" << value
-                            << "': " << (name == "dtype"                                            ? "it must be bf16, fp16 or fp32"
-                                        : text_of(e).find("Unable to parse") != std::string::npos ? "it must be a whole number"
-                                                                                                   : text_of(e));
+        strobe_user_error() << "parameter " << name << " of " << generator.name() << " can't be '" << value << "': "
+                            << (name == "dtype" ? "it must be bf16, fp16 or fp32"
+                                : text_of(e).find("Unable to parse") != std::string::npos ? "it must be a whole number"
+                                                                                          : text_of(e));
     }
 }
 

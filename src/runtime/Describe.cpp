@@ -95,9 +95,8 @@ std::string describe_plan(const KernelPackage &package, const LaunchPlan &plan) 
                ", \"element_bytes\": " + std::to_string(w.element_bytes) + ", \"zeroed\": " + flag(w.zeroed) + "}";
     };
     return "{\"schedule\": " + quoted(plan.schedule) + ", \"query_tile\": " + std::to_string(plan.query_tile) +
-           ", \"cost_per_unit\": " + number(plan.cost_per_unit) +
-           ", \"cost_per_step\": " + number(plan.cost_per_step) + ", \"steps\": " + describe_count(package, plan.steps) +
-           ", \"kernels\": " + list(plan.kernels, kernel) +
+           ", \"cost_per_unit\": " + number(plan.cost_per_unit) + ", \"cost_per_step\": " + number(plan.cost_per_step) +
+           ", \"steps\": " + describe_count(package, plan.steps) + ", \"kernels\": " + list(plan.kernels, kernel) +
            ", \"tensor_maps\": " + list(plan.tensor_maps, map) +
            ", \"workspaces\": " + list(plan.workspaces, workspace) + "}";
 }

@@ -42,7 +42,7 @@ std::string legal_stream(const Workload &work, const Choices &choices, const Cap
     return largest > 0 ? "a stream tile of at most " + std::to_string(largest) : "";
 }
 
-std::optional<Refusal> check_split(const Choices &choices, const Capability &capability) {
+std::optional<Refusal> check_split(const Choices &choices, const Capability &capability, const Workload &work) {
     const int groups = choices.consumers + choices.producers;
     const int threads = 128 * groups;
     if (threads > capability.block_threads) {
@@ -57,7 +57,7 @@ std::optional<Refusal> check_split(const Choices &choices, const Capability &cap
     if (used <= pool) {
         return std::nullopt;
     }
-    const RegisterSplit split = largest_split(choices.consumers, choices.producers, capability);
+    const RegisterSplit split = largest_split(choices.consumers, choices.producers, capability, work);
     return Refusal{{"warps"},
                    "128 x (" + std::to_string(choices.consumers) + " x " + std::to_string(choices.consumer_registers) +
                        " + " + std::to_string(choices.producers) + " x " + std::to_string(choices.producer_registers) +
@@ -73,7 +73,7 @@ std::optional<Refusal> check_resources(const Workload &work, const Choices &choi
     if (!capability.is_gpu()) {
         return std::nullopt;
     }
-    if (auto refusal = check_split(choices, capability)) {
+    if (auto refusal = check_split(choices, capability, work)) {
         return refusal;
     }
     const Footprint f = footprint_of(work, choices, capability);

@@ -36,7 +36,7 @@ class Completer {
 
     void set_registers() {
         if (!has("registers")) {
-            const RegisterSplit split = largest_split(std::max(1, c.consumers), c.producers, machine);
+            const RegisterSplit split = largest_split(std::max(1, c.consumers), c.producers, machine, work);
             c.consumer_registers = split.consumer;
             c.producer_registers = split.producer;
         }

@@ -15,6 +15,8 @@ constexpr int base_registers = 20;      // addresses, loop counters, descriptors
 // A warpgroup that copies: the coordinates and addresses of five-dimensional tensor copies, a ring's
 // stage and phase, the walk over blocks of rows. With 24, ptxas spills.
 constexpr int least_producer_registers = 32, most_producer_registers = 40;
+// One of whose warps also judges tiles, for each warpgroup's rows.
+constexpr int judging_producer_registers = 56;
 
 int64_t round_down(int64_t x, int64_t step) {
     return x / step * step;
@@ -158,7 +160,7 @@ int launch_registers(int threads, const Capability &capability) {
     return std::min(share, capability.registers_per_thread + 1);
 }
 
-RegisterSplit largest_split(int consumers, int producers, const Capability &capability) {
+RegisterSplit largest_split(int consumers, int producers, const Capability &capability, const Workload &work) {
     const int groups = consumers + producers;
     if (!capability.register_reallocation || producers == 0) {
         const int each = std::min(launch_registers(groups * warpgroup_threads, capability), 248);
@@ -166,10 +168,13 @@ RegisterSplit largest_split(int consumers, int producers, const Capability &capa
     }
     const int pool = groups * std::min(launch_registers(groups * warpgroup_threads, capability), 256);
     RegisterSplit split;
-    const int shared = pool - least_producer_registers * producers;
+    const bool judges = std::any_of(work.passes.begin(), work.passes.end(),
+                                    [](const PassWorkload &p) { return p.judges_tiles; });
+    const int shared = pool - (judges ? judging_producer_registers : least_producer_registers) * producers;
     split.consumer = (int)std::min<int64_t>(240, round_down(shared / consumers, 8));
     const int rest = pool - split.consumer * consumers;
-    split.producer = (int)std::min<int64_t>(most_producer_registers, round_down(rest / producers, 8));
+    const int most = judges ? judging_producer_registers : most_producer_registers;
+    split.producer = (int)std::min<int64_t>(most, round_down(rest / producers, 8));
     return split;
 }
 

@@ -39,11 +39,11 @@ std::string sum_text(const std::vector<FootprintTerm> &terms, const std::string 
 /** Registers a thread at launch: an equal share of the multiprocessor's, in steps of 8. */
 int launch_registers(int threads, const Capability &capability);
 
-/** The largest legal split between this many consumer warpgroups and the producer's. */
+/** The largest legal split between this many consumer warpgroups and the producer's, which gets what it needs. */
 struct RegisterSplit {
     int consumer = 0, producer = 0;
 };
-RegisterSplit largest_split(int consumers, int producers, const Capability &capability);
+RegisterSplit largest_split(int consumers, int producers, const Capability &capability, const Workload &work);
 
 }  // namespace strobe
 

@@ -229,10 +229,10 @@ class Builder {
         PassWorkload p;
         std::set<std::string> inner;
         std::vector<Expr> weights;
-        for (const Pivot &pivot : pass.pivots) {
-            inner_uses(pivot.exponent, inner);
+        for (size_t i = 0; i < pass.pivots.size(); i++) {
+            inner_uses(pass.pivots[i].exponent, inner);
             p.pivots++;
-            p.running_pivots += pivot.policy == Pivot::Policy::RunningMax;
+            p.running_pivots += grows(graph, plan, pass, i);
         }
         for (const Moment &m : pass.moments) {
             inner_uses(m.guard, inner);
@@ -247,6 +247,7 @@ class Builder {
         std::sort(p.contractions.begin(), p.contractions.end());
         p.masked = pass.mask.guard.defined() && !is_const_one(pass.mask.guard);
         p.mask_reads_inputs = !pass.mask.summaries.empty();
+        p.judges_tiles = pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous;
         work.passes.push_back(p);
     }
 
@@ -358,6 +359,24 @@ std::map<std::string, double> scalar_defaults(const ReductionGraph &graph) {
         }
     }
     return defaults;
+}
+
+bool grows(const ReductionGraph &graph, const Plan &plan, const Pass &pass, size_t pivot) {
+    if (pass.pivots[pivot].policy == Pivot::Policy::RunningMax) {
+        return true;
+    }
+    return pass.pivots[pivot].policy == Pivot::Policy::Constant &&
+           std::any_of(pass.moments.begin(), pass.moments.end(), [&](const Moment &m) {
+               const bool features = std::any_of(m.axes.begin(), m.axes.end(), [&](const std::string &a) {
+                   return a != plan.roles.query && !contains(plan.roles.batch, a);
+               });
+               const std::vector<const Call *> loads = Uses(m.factor).loads;
+               return m.pivot == (int)pivot && features && m.factor.defined() &&
+                      std::any_of(loads.begin(), loads.end(), [&](const Call *load) {
+                          return load->type.is_float() && load->type.bits() == 16 &&
+                                 !contains(axes_of(graph, Expr(load)), plan.roles.query);
+                      });
+           });
 }
 
 int pass_of(const Plan &plan, const std::string &reduction) {

@@ -51,6 +51,7 @@ struct PassWorkload {
     int weight_tiles = 0;  // rounded and kept for a contraction over the stream
     bool masked = false;
     bool mask_reads_inputs = false;  // its verdict needs data of the rows and columns
+    bool judges_tiles = false;       // some tile inside the solved range may be dead
 };
 
 struct Workload {
@@ -77,6 +78,10 @@ std::vector<std::string> scalars_of(const ReductionGraph &graph);
 /** What scalar inputs hold unless the caller says otherwise: their estimate, default
  * or value, for those that have one. */
 std::map<std::string, double> scalar_defaults(const ReductionGraph &graph);
+
+/** The pivot is a maximum that grows while the stream is walked: by its policy, or because
+ * weights under it are rounded for a contraction, which keeps 1 but not any number. */
+bool grows(const ReductionGraph &graph, const Plan &plan, const Pass &pass, size_t pivot);
 
 /** The pass in which a reduction is complete: the one that reads it out for later
  * passes, else the last. */

@@ -78,7 +78,10 @@ TEST_F(AheadOfTimeCode, EmbedsMachineCodeOrPtx) {
     ASSERT_EQ(run(buffers), 0) << reported;
     ASSERT_GE(fake.image.size(), 4u);
     const std::string head(fake.image.begin(), fake.image.begin() + 4);
-    EXPECT_TRUE(head == "\x7f" "ELF" || head[0] == '/' || head[0] == '.') << head;
+    EXPECT_TRUE(head == "\x7f"
+                        "ELF" ||
+                head[0] == '/' || head[0] == '.')
+        << head;
 }
 
 /** Nothing is compiled or loaded again for another batch, length, number of heads or stride. */

@@ -81,14 +81,19 @@ TEST(DerivedPlans, TilesAreTheKnownOnes) {
     }
 }
 
-/** Bounded scores need no maximum; tanh and exp share a unit, which a third warpgroup keeps busy. */
+/** tanh and exp share a unit, which several warpgroups keep busy. Bounded scores need no maximum, but weights
+ * that are rounded to bf16 do. */
 TEST(DerivedPlans, Softcap) {
     for (int head : {64, 128}) {
         Derived x = derive(Variant::Softcap, head);
-        ScheduleChoice r = autoschedule(x.graph, x.plan, capability_of("sm_90a"));
-        EXPECT_EQ(r.choices.consumers, 3) << r.schedule;
+        ScheduleChoice r = autoschedule(x.graph, x.plan, capability_of("sm_90a"),
+                                        parse_shape("S=16384 H=16 B=1", x.graph, x.plan.roles));
+        EXPECT_GE(r.choices.consumers, 2) << r.schedule;
         EXPECT_EQ(r.estimate.bound, head == 64 ? "special functions" : "tensor") << r.schedule;
-        EXPECT_EQ(r.schedule.find("rescale_when"), nullptr) << r.schedule;
+        EXPECT_NE(r.schedule.find("rescale_when"), nullptr) << r.schedule;
+        Derived exact = derive(Variant::Softcap, head, Float(32));
+        EXPECT_EQ(autoschedule(exact.graph, exact.plan, capability_of("sm_90a")).schedule.find("rescale_when"),
+                  nullptr);
     }
 }
 

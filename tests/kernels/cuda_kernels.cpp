@@ -195,7 +195,7 @@ TEST(CudaChoices, AreTheMeasuredOnesForWindows) {
         EXPECT_EQ(c.query_tile, head == 64 ? 192 : 128) << head;
         EXPECT_EQ(c.stream_tile, 64) << head;
         EXPECT_GE(c.stages, 3) << head;
-        EXPECT_EQ(c.pingpong, head == 64) << head;
+        EXPECT_FALSE(c.pingpong) << "turns hold up warpgroups that skip different tiles";
         EXPECT_FALSE(c.query_descending) << head;
     }
 }

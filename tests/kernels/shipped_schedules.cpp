@@ -30,11 +30,8 @@ std::ostream &operator<<(std::ostream &stream, const Use &use) {
 /** The algorithms that a schedule is for, by the last part of its name: d64_causal. */
 std::vector<std::string> algorithms_of(const fs::path &file) {
     static const std::map<std::string, std::vector<std::string>> known = {
-        {"", {"full", "alibi", "softcap"}},
-        {"full", {"full", "alibi", "softcap"}},
-        {"causal", {"causal", "prefix_lm"}},
-        {"window", {"sliding_window"}},
-        {"document", {"document_mask"}},
+        {"", {"full", "alibi", "softcap"}}, {"full", {"full", "alibi", "softcap"}}, {"causal", {"causal", "prefix_lm"}},
+        {"window", {"sliding_window"}},     {"document", {"document_mask"}},
     };
     const std::string name = file.stem().string();
     const size_t underscore = name.find('_');
