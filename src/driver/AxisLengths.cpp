@@ -3,7 +3,7 @@
 #include "algorithm/ReadAlgorithm.h"
 #include "schedule/ResolveNames.h"
 #include "support/Error.h"
-#include "tile/AxisSize.h"
+#include "schedule/AxisSize.h"
 
 #include <algorithm>
 #include <cmath>
