@@ -1,6 +1,6 @@
 """A first tour of Strobe from PyTorch, with plots.
 
-    python examples/quick_start.py [folder for the plots]
+    python python/examples/quick_start.py [folder for the plots]
 
 Runs on the CPU, and on the GPU where there is one.
 """
