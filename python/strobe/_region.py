@@ -22,7 +22,7 @@ from torch.fx import Node
 from . import _expr as ex
 from ._algorithm import Algorithm
 from ._expr import Expr
-from ._library import DTYPES
+from ._dtypes import DTYPES
 from ._trace import _METHODS, Proxy
 from .errors import TraceError
 

@@ -17,22 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from . import _expr as ex
 from ._algorithm import Algorithm
+from ._dtypes import DTYPES, TORCH_DTYPES
 from ._expr import Expr
 from .errors import TraceError
-
-_DTYPES = {
-    torch.float16: "float16",
-    torch.bfloat16: "bfloat16",
-    torch.float32: "float32",
-    torch.float64: "float64",
-    torch.int8: "int8",
-    torch.int16: "int16",
-    torch.int32: "int32",
-    torch.int64: "int64",
-    torch.uint8: "uint8",
-    torch.bool: "bool",
-}
-_TORCH = {name: dtype for dtype, name in _DTYPES.items()}
 
 
 def _refuse(why: str) -> None:
@@ -76,7 +63,7 @@ class Trace:
         for vector in (a, b):
             name = self.name_of(vector.tensor)
             self.constant_sizes.setdefault(name, {})[0] = length
-            factors.append(ex.load(name, (over, *reversed(vector.indices)), _DTYPES[vector.tensor.dtype]))
+            factors.append(ex.load(name, (over, *reversed(vector.indices)), DTYPES[vector.tensor.dtype]))
         dtype = ex.promote(*(f.dtype for f in factors))
         product = ex.make("mul", *(ex.cast(f, dtype) for f in factors))
         return self._algorithm.func(f"dot{n}", self._axes, product, "sum", over)
@@ -105,7 +92,7 @@ class Proxy:
 
     @property
     def dtype(self) -> torch.dtype:
-        return _TORCH[self.e.dtype]
+        return TORCH_DTYPES[self.e.dtype]
 
     @property
     def device(self):
@@ -197,9 +184,9 @@ def _element(trace: Trace, tensor: torch.Tensor, before: tuple, index) -> Any:
     indices = before + tuple(_index(trace, tensor, len(before) + n, i) for n, i in enumerate(index))
     if len(indices) < tensor.dim():
         return Elements(trace, tensor, indices)
-    if tensor.dtype not in _DTYPES:
+    if tensor.dtype not in DTYPES:
         _refuse(f"captured tensors of {tensor.dtype} are not supported")
-    return Proxy(trace, ex.load(trace.name_of(tensor), reversed(indices), _DTYPES[tensor.dtype]))
+    return Proxy(trace, ex.load(trace.name_of(tensor), reversed(indices), DTYPES[tensor.dtype]))
 
 
 def _index(trace: Trace, tensor: torch.Tensor, dim: int, index) -> Expr:
@@ -242,7 +229,7 @@ def _lift(trace: Trace, value) -> Proxy:
 
 def _single(trace: Trace, tensor: torch.Tensor) -> Proxy:
     """A tensor without dimensions is passed as one of a single element (see flex.py)."""
-    return Proxy(trace, ex.load(trace.name_of(tensor), (ex.const(0, "int32"),), _DTYPES[tensor.dtype]))
+    return Proxy(trace, ex.load(trace.name_of(tensor), (ex.const(0, "int32"),), DTYPES[tensor.dtype]))
 
 
 def _is_python_number(value) -> bool:
@@ -608,7 +595,7 @@ def _isinf(trace, a):
 def _filled(value):
     def run(trace, a, fill_value=value, *, dtype=None, **kwargs):
         e = _lift(trace, a).e
-        return Proxy(trace, ex.cast(_lift(trace, fill_value).e, _DTYPES[dtype] if dtype else e.dtype))
+        return Proxy(trace, ex.cast(_lift(trace, fill_value).e, DTYPES[dtype] if dtype else e.dtype))
 
     return run
 
@@ -638,9 +625,9 @@ def _to(trace, a, *args, dtype=None, **kwargs):
             dtype = value.dtype
     if dtype is None:
         return x
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         _refuse(f"a traced value cannot become {dtype}")
-    return Proxy(trace, ex.cast(x.e, _DTYPES[dtype]))
+    return Proxy(trace, ex.cast(x.e, DTYPES[dtype]))
 
 
 @_method("type_as")
@@ -794,8 +781,8 @@ class _Mode(TorchFunctionMode):
         if func in _FACTORIES and not any(isinstance(a, torch.Tensor) for a in args):
             kwargs = {k: None if isinstance(v, _AnyDevice) else v for k, v in kwargs.items()}
             value = func(*args, **kwargs)
-            if value.dim() == 0 and value.dtype in _DTYPES:
-                dtype = _DTYPES[value.dtype]
+            if value.dim() == 0 and value.dtype in DTYPES:
+                dtype = DTYPES[value.dtype]
                 e = ex.const(value.item(), "float32" if dtype in ("float16", "bfloat16") else dtype)
                 return Proxy(self.trace, e)
             return value

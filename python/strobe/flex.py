@@ -12,7 +12,8 @@ import torch
 from . import _expr as ex
 from ._algorithm import Algorithm, softmax_attention
 from ._closure import signature
-from ._library import DTYPES, attention, below_autograd
+from ._dtypes import DTYPES
+from ._library import attention, below_autograd
 from ._trace import Trace, trace_function
 from .errors import ArgumentError, GradientError, operator_error
 

@@ -4,6 +4,7 @@
 #include "Elementwise.h"
 #include "Summaries.h"
 #include "Transfer.h"
+#include "lower/BlockWalk.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -15,10 +16,6 @@ using namespace Halide::Internal;
 
 namespace cpu {
 namespace {
-
-Expr var(const std::string &name) {
-    return Variable::make(Int(32), name);
-}
 
 /** The ops in order; runs of elementwise ones share loops. */
 Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full) {
@@ -62,35 +59,17 @@ Expr verdict(const Context &context, const Expr &e) {
     return context.coordinates(e, {}, {});
 }
 
-/** The walk over the stream's tiles that meet [begin, end). */
 Stmt lower_walk(const Context &context, const StreamPass &pass) {
-    const TileProgram &p = context.program;
-    const std::string &axis = p.stream.name;
-    const int size = p.stream_tile;
-    const std::string turn = unique_name(axis + ".turn"), tile = unique_name(axis + ".tile");
-    const std::string first = unique_name(axis + ".first"), last = unique_name(axis + ".last"), full = unique_name("full");
-
-    Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
-    s = LetStmt::make(full, pass.mask.full.defined() ? verdict(context, pass.mask.full) : const_false(), s);
-    if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead)) {
-        s = IfThenElse::make(!verdict(context, pass.mask.dead), s);
-    }
-    s = with_tile_summaries(context, var(tile), s);
-    s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (size - 1), p.stream.min + p.stream.extent - 1), s);
-    s = LetStmt::make(axis + ".lo", p.stream.min + var(tile) * size, s);
-    s = LetStmt::make(tile, var(first) + var(turn), s);
-    s = make_loop(turn, max(var(last) - var(first), 0), s);
-
-    const Expr tiles = (p.stream.extent + (size - 1)) / size;
-    Expr begin = 0, end = tiles;
-    if (pass.mask.begin.defined()) {
-        begin = max((verdict(context, pass.mask.begin) - p.stream.min) / size, 0);
-    }
-    if (pass.mask.end.defined()) {
-        end = min((verdict(context, pass.mask.end) - p.stream.min + (size - 1)) / size, tiles);
-    }
-    s = LetStmt::make(last, end, s);
-    return LetStmt::make(first, begin, s);
+    const auto evaluate = [&](const Expr &e) { return verdict(context, e); };
+    return walk_tiles(context.program, pass, evaluate, [&](const Expr &tile) {
+        const std::string full = unique_name("full");
+        Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
+        s = LetStmt::make(full, pass.mask.full.defined() ? evaluate(pass.mask.full) : const_false(), s);
+        if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead)) {
+            s = IfThenElse::make(!evaluate(pass.mask.dead), s);
+        }
+        return with_tile_summaries(context, tile, s);
+    });
 }
 
 /** All passes of one block of rows, with the block's tiles around them. */
@@ -118,25 +97,10 @@ Stmt lower_cpu(const TileProgram &program, const Choices &, const Target &target
     using namespace cpu;
     strobe_internal_assert(program.query_tile > 0 && program.stream_tile > 0) << "tile program " << program.name << " has no tile sizes";
     const Context context(program, target);
-    const std::string &axis = program.query.name;
-    const int size = program.query_tile;
-    const std::string task = unique_name("task"), block = unique_name(axis + ".block"), blocks = unique_name(axis + ".blocks");
-
-    Stmt s = lower_block(context);
-    s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (size - 1), program.query.min + program.query.extent - 1), s);
-    s = LetStmt::make(axis + ".lo", program.query.min + var(block) * size, s);
-    // Blocks of the same head run one after another: they share keys and values.
-    const Expr in_order = var(task) % var(blocks);
-    s = LetStmt::make(block, program.query_descending ? var(blocks) - 1 - in_order : in_order, s);
-    Expr total = var(blocks), rest = var(task) / var(blocks);
-    for (const Axis &a : program.grid) {
-        s = LetStmt::make(a.name, a.min + rest % a.extent, s);
-        rest = rest / a.extent;
-        total = total * a.extent;
-    }
-    s = For::make(task, 0, total, ForType::Parallel, Partition::Never, DeviceAPI::None, s);
-    s = with_stream_summaries(context, s);
-    return LetStmt::make(blocks, (program.query.extent + (size - 1)) / size, s);
+    const std::string task = unique_name("task");
+    const Stmt s = For::make(task, 0, task_count(program), ForType::Parallel, Partition::Never, DeviceAPI::None,
+                             at_task(program, task, lower_block(context)));
+    return with_stream_summaries(context, s);
 }
 
 }  // namespace strobe

@@ -1,8 +1,7 @@
 #include "Summaries.h"
 
+#include "lower/SummaryTables.h"
 #include "support/Error.h"
-
-#include <algorithm>
 
 namespace strobe::cpu {
 
@@ -42,28 +41,6 @@ Stmt reduce_range(const Context &context, const Summary &s, const Expr &lo, cons
                         make_loop(step, hi - lo + 1, update)});
 }
 
-/** The grid axes that the summary's load is indexed by. */
-std::vector<Axis> axes_of_summary(const TileProgram &program, const Summary &s) {
-    std::vector<Axis> axes;
-    std::copy_if(program.grid.begin(), program.grid.end(), std::back_inserter(axes),
-                 [&](const Axis &a) { return expr_uses_var(s.load, a.name); });
-    return axes;
-}
-
-Expr stream_tiles(const TileProgram &p) {
-    return (p.stream.extent + (p.stream_tile - 1)) / p.stream_tile;
-}
-
-/** Where the summary of \p tile lies for the current point of the grid. */
-Expr summary_index(const TileProgram &program, const Summary &s, const Expr &tile) {
-    Expr index = 0;
-    const std::vector<Axis> axes = axes_of_summary(program, s);
-    for (auto a = axes.rbegin(); a != axes.rend(); ++a) {
-        index = index * a->extent + (var(a->name) - a->min);
-    }
-    return index * stream_tiles(program) + tile;
-}
-
 Stmt allocate(const Summary &s, const Expr &count, MemoryType where, const Stmt &body) {
     Stmt result = body;
     for (const char *which : {".min.tile", ".max.tile"}) {
@@ -80,18 +57,6 @@ Stmt define(const Summary &s, const Expr &index, const Stmt &body) {
 
 }  // namespace
 
-std::vector<Summary> summaries_of(const TileProgram &program) {
-    std::vector<Summary> all;
-    for (const StreamPass &pass : program.passes) {
-        for (const Summary &s : pass.mask.summaries) {
-            if (std::none_of(all.begin(), all.end(), [&](const Summary &o) { return o.name == s.name; })) {
-                all.push_back(s);
-            }
-        }
-    }
-    return all;
-}
-
 Stmt with_stream_summaries(const Context &context, const Stmt &body) {
     const TileProgram &p = context.program;
     Stmt result = body;
@@ -103,14 +68,12 @@ Stmt with_stream_summaries(const Context &context, const Stmt &body) {
         const Expr t = var(tile);
         const Expr lo = p.stream.min + t * p.stream_tile;
         const Expr hi = min(lo + p.stream_tile, p.stream.min + p.stream.extent) - 1;
-        Expr total = stream_tiles(p);
-        Stmt loops = make_loop(tile, stream_tiles(p), reduce_range(context, s, lo, hi, summary_index(p, s, t)));
-        for (const Axis &a : axes_of_summary(p, s)) {
+        Stmt loops = make_loop(tile, stream_tiles(p), reduce_range(context, s, lo, hi, table_entry(s, p, t)));
+        for (const Axis &a : axes_of(s, p)) {
             const std::string at = unique_name(a.name + ".at");
             loops = make_loop(at, a.extent, LetStmt::make(a.name, a.min + var(at), loops));
-            total = total * a.extent;
         }
-        result = allocate(s, total, MemoryType::Heap, Block::make(loops, result));
+        result = allocate(s, table_size(s, p), MemoryType::Heap, Block::make(loops, result));
     }
     return result;
 }
@@ -132,7 +95,7 @@ Stmt with_tile_summaries(const Context &context, const Expr &tile, const Stmt &b
     Stmt result = body;
     for (const Summary &s : summaries_of(context.program)) {
         if (s.axis == context.program.stream.name) {
-            result = define(s, summary_index(context.program, s, tile), result);
+            result = define(s, table_entry(s, context.program, tile), result);
         }
     }
     return result;

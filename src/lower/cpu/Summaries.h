@@ -11,9 +11,6 @@
 
 namespace strobe::cpu {
 
-/** All summaries of the program's masks. */
-std::vector<Summary> summaries_of(const TileProgram &program);
-
 /** Computes the stream's summaries into arrays that live around \p body. */
 Halide::Internal::Stmt with_stream_summaries(const Context &context, const Halide::Internal::Stmt &body);
 

@@ -1,9 +1,8 @@
 #include "Verdict.h"
 
 #include "Elements.h"
+#include "lower/SummaryTables.h"
 #include "support/Error.h"
-
-#include <set>
 
 namespace strobe::cuda {
 
@@ -11,17 +10,6 @@ using namespace Halide;
 using namespace Halide::Internal;
 
 namespace {
-
-/** The batch axes that a load is indexed by, in the program's order. */
-std::vector<const Axis *> axes_of_load(const TileProgram &program, const Summary &summary) {
-    std::vector<const Axis *> axes;
-    for (const Axis &a : program.grid) {
-        if (expr_uses_var(summary.load, a.name)) {
-            axes.push_back(&a);
-        }
-    }
-    return axes;
-}
 
 Expr extent_in(const Axis &axis, const PackageArguments &arguments, const KernelPackage &package,
                KernelParameters &parameters) {
@@ -40,9 +28,9 @@ Stmt summary_body(const TileProgram &program, const Summary &summary, const Pack
     code.set("tiles", (extent + (program.stream_tile - 1)) / program.stream_tile);
     code.set("tile", Code::get_int("rest") % Code::get_int("tiles"));
     code.set("rest", Code::get_int("rest") / Code::get_int("tiles"));
-    for (const Axis *a : axes_of_load(program, summary)) {
-        const Expr n = extent_in(*a, arguments, package, parameters);
-        code.set("axis_" + plain(a->name), Code::get_int("rest") % n);
+    for (const Axis &a : axes_of(summary, program)) {
+        const Expr n = extent_in(a, arguments, package, parameters);
+        code.set("axis_" + plain(a.name), Code::get_int("rest") % n);
         code.set("rest", Code::get_int("rest") / n);
     }
     const Type type = summary_type(program, summary);
@@ -96,9 +84,9 @@ Expr summary_address(const TileProgram &program, const Summary &summary, const P
     const Expr extent = extent_in(program.stream, arguments, package, parameters);
     const Expr tiles = (extent + (program.stream_tile - 1)) / program.stream_tile;
     Expr index = 0;
-    const auto axes = axes_of_load(program, summary);
+    const std::vector<Axis> axes = axes_of(summary, program);
     for (size_t n = axes.size(); n-- > 0;) {
-        index = index * extent_in(*axes[n], arguments, package, parameters) + axis(axes[n]->name);
+        index = index * extent_in(axes[n], arguments, package, parameters) + axis(axes[n].name);
     }
     index = index * tiles + tile;
     return workspace + cast<uint64_t>(index) * UIntImm::make(UInt(64), 8);
@@ -116,8 +104,8 @@ std::map<std::string, int> add_summary_kernels(const TileProgram &program, const
         WorkspaceSpec pairs;
         pairs.element_bytes = 8;
         pairs.elements = {arguments.extent_of(program.stream, program.stream_tile)};
-        for (const Axis *a : axes_of_load(program, summary)) {
-            pairs.elements.push_back(arguments.extent_of(*a, 1));
+        for (const Axis &a : axes_of(summary, program)) {
+            pairs.elements.push_back(arguments.extent_of(a, 1));
         }
         const int workspace = static_cast<int>(plan.workspaces.size());
         workspaces[summary.name] = workspace;

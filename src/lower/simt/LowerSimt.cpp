@@ -6,6 +6,8 @@
 #include "Summaries.h"
 #include "Transfer.h"
 #include "device/ExpandPtx.h"
+#include "lower/BlockWalk.h"
+#include "lower/SummaryTables.h"
 #include "lower/cuda/Code.h"
 #include "lower/cuda/Parameters.h"
 #include "support/Error.h"
@@ -73,34 +75,17 @@ Expr verdict(const Context &context, const Expr &e) {
     return context.evaluate(e, {});
 }
 
-/** The walk over the stream's tiles that meet [begin, end). */
 Stmt lower_walk(const Context &context, const StreamPass &pass) {
-    const TileProgram &p = context.program;
-    const std::string &axis = p.stream.name;
-    const int size = p.stream_tile;
-    const std::string turn = unique_name(axis + ".turn"), tile = unique_name(axis + ".tile");
-    const std::string first = unique_name(axis + ".first"), last = unique_name(axis + ".last"),
-                      full = unique_name("full");
-    Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
-    s = LetStmt::make(full, pass.mask.full.defined() ? verdict(context, pass.mask.full) : const_false(), s);
-    if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous) {
-        s = IfThenElse::make(!verdict(context, pass.mask.dead), s);
-    }
-    s = with_tile_summaries(context, var(tile), s);
-    s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (size - 1), p.stream.min + p.stream.extent - 1), s);
-    s = LetStmt::make(axis + ".lo", p.stream.min + var(tile) * size, s);
-    s = LetStmt::make(tile, var(first) + var(turn), s);
-    s = For::make(turn, 0, max(var(last) - var(first), 0), ForType::Serial, Partition::Never, DeviceAPI::None, s);
-    const Expr tiles = (p.stream.extent + (size - 1)) / size;
-    Expr begin = 0, end = tiles;
-    if (pass.mask.begin.defined()) {
-        begin = max((verdict(context, pass.mask.begin) - p.stream.min) / size, 0);
-    }
-    if (pass.mask.end.defined()) {
-        end = min((verdict(context, pass.mask.end) - p.stream.min + (size - 1)) / size, tiles);
-    }
-    s = LetStmt::make(last, end, s);
-    return LetStmt::make(first, begin, s);
+    const auto evaluate = [&](const Expr &e) { return verdict(context, e); };
+    return walk_tiles(context.program, pass, evaluate, [&](const Expr &tile) {
+        const std::string full = unique_name("full");
+        Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
+        s = LetStmt::make(full, pass.mask.full.defined() ? evaluate(pass.mask.full) : const_false(), s);
+        if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous) {
+            s = IfThenElse::make(!evaluate(pass.mask.dead), s);
+        }
+        return with_tile_summaries(context, tile, s);
+    });
 }
 
 class FindShared : public IRVisitor {
@@ -149,27 +134,6 @@ Stmt row_block(const Context &context) {
                         : allocate_shared(v.name, v.type, v.elements, s);
     }
     return finished(s);
-}
-
-Expr row_blocks(const TileProgram &p) {
-    return (p.query.extent + (p.query_tile - 1)) / p.query_tile;
-}
-
-/** From the number of a task to its point of the grid and its rows. */
-Stmt at_task(const TileProgram &p, const std::string &task, const Stmt &block) {
-    const std::string &axis = p.query.name;
-    const std::string blocks = unique_name(axis + ".blocks"), number = unique_name(axis + ".block");
-    Stmt s = LetStmt::make(axis + ".hi", min(var(axis + ".lo") + (p.query_tile - 1), p.query.min + p.query.extent - 1),
-                           block);
-    s = LetStmt::make(axis + ".lo", p.query.min + var(number) * p.query_tile, s);
-    const Expr in_order = var(task) % var(blocks);
-    s = LetStmt::make(number, p.query_descending ? var(blocks) - 1 - in_order : in_order, s);
-    Expr rest = var(task) / var(blocks);
-    for (const Axis &a : p.grid) {
-        s = LetStmt::make(a.name, a.min + rest % a.extent, s);
-        rest = rest / a.extent;
-    }
-    return LetStmt::make(blocks, row_blocks(p), s);
 }
 
 /** The algorithm's buffers and scalars become the kernel's arguments. */
@@ -327,12 +291,8 @@ Stmt lower_simt_serially(const TileProgram &program, bool descending) {
         const std::string task = unique_name("task");
         return For::make(task, 0, count, ForType::Serial, Partition::Never, DeviceAPI::None, make(task));
     };
-    Expr total = row_blocks(program);
-    for (const Axis &a : program.grid) {
-        total = total * a.extent;
-    }
     const auto rows = serial_block(row_block(context), context.threads(), descending);
-    Stmt s = task_loop(total, [&](const std::string &task) { return at_task(program, task, rows); });
+    Stmt s = task_loop(task_count(program), [&](const std::string &task) { return at_task(program, task, rows); });
     for (const Summary &summary : summaries_of(program)) {
         if (summary.axis == program.stream.name) {
             const Stmt fill = task_loop(table_size(summary, program), [&](const std::string &entry) {

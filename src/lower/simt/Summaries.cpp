@@ -1,9 +1,8 @@
 #include "Summaries.h"
 
 #include "Elementwise.h"
+#include "lower/SummaryTables.h"
 #include "support/Error.h"
-
-#include <algorithm>
 
 namespace strobe::simt {
 
@@ -14,20 +13,6 @@ namespace {
 
 Expr var(const std::string &name) {
     return Variable::make(Int(32), name);
-}
-
-Expr stream_tiles(const TileProgram &p) {
-    return (p.stream.extent + (p.stream_tile - 1)) / p.stream_tile;
-}
-
-/** The table's entry of \p tile at the current point of the grid. */
-Expr entry_of(const Summary &s, const TileProgram &program, const Expr &tile) {
-    Expr index = 0;
-    const std::vector<Axis> axes = axes_of(s, program);
-    for (auto a = axes.rbegin(); a != axes.rend(); ++a) {
-        index = index * a->extent + (var(a->name) - a->min);
-    }
-    return index * stream_tiles(program) + tile;
 }
 
 std::string part(const Summary &s, const char *which) {
@@ -71,35 +56,8 @@ Stmt define(const Summary &s, const std::string &array, const Expr &index, const
 
 }  // namespace
 
-std::vector<Summary> summaries_of(const TileProgram &program) {
-    std::vector<Summary> all;
-    for (const StreamPass &pass : program.passes) {
-        for (const Summary &s : pass.mask.summaries) {
-            if (std::none_of(all.begin(), all.end(), [&](const Summary &o) { return o.name == s.name; })) {
-                all.push_back(s);
-            }
-        }
-    }
-    return all;
-}
-
-std::vector<Axis> axes_of(const Summary &summary, const TileProgram &program) {
-    std::vector<Axis> axes;
-    std::copy_if(program.grid.begin(), program.grid.end(), std::back_inserter(axes),
-                 [&](const Axis &a) { return expr_uses_var(summary.load, a.name); });
-    return axes;
-}
-
 std::string table_of(const Summary &summary) {
     return summary.name + ".table";
-}
-
-Expr table_size(const Summary &summary, const TileProgram &program) {
-    Expr size = stream_tiles(program);
-    for (const Axis &a : axes_of(summary, program)) {
-        size = size * a.extent;
-    }
-    return size;
 }
 
 Stmt allocate_shared(const std::string &name, Type type, int64_t elements, const Stmt &body) {
@@ -142,7 +100,7 @@ Stmt with_tile_summaries(const Context &context, const Expr &tile, const Stmt &b
     Stmt result = body;
     for (const Summary &s : summaries_of(context.program)) {
         if (s.axis == context.program.stream.name) {
-            result = define(s, table_of(s), entry_of(s, context.program, tile) * 2, result);
+            result = define(s, table_of(s), table_entry(s, context.program, tile) * 2, result);
         }
     }
     return result;

@@ -11,16 +11,9 @@
 
 namespace strobe::simt {
 
-/** All summaries of the program's masks. */
-std::vector<Summary> summaries_of(const TileProgram &program);
-
-/** The batch axes that the summary's load is indexed by. */
-std::vector<Axis> axes_of(const Summary &summary, const TileProgram &program);
-
-/** The array that holds the summaries of the stream's tiles: least, greatest, ... */
+/** The array that holds the summaries of the stream's tiles: least, greatest, ... of
+ * every entry of the table. */
 std::string table_of(const Summary &summary);
-/** How many pairs that array has. */
-Expr table_size(const Summary &summary, const TileProgram &program);
 
 /** The threads of a block of the kernel that fills the table. */
 constexpr int summary_threads = 32;

@@ -1,0 +1,72 @@
+#include "BlockWalk.h"
+
+#include "SummaryTables.h"
+
+namespace strobe {
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace {
+
+Expr var(const std::string &name) {
+    return Variable::make(Int(32), name);
+}
+
+/** Defines the corners of a tile of `size` elements, the first at \p lo. */
+Stmt with_corners(const Axis &axis, int size, const Expr &lo, const Stmt &body) {
+    const Stmt s = LetStmt::make(axis.name + ".hi",
+                                 min(var(axis.name + ".lo") + (size - 1), axis.min + axis.extent - 1), body);
+    return LetStmt::make(axis.name + ".lo", lo, s);
+}
+
+}  // namespace
+
+Stmt walk_tiles(const TileProgram &p, const StreamPass &pass, const std::function<Expr(const Expr &)> &evaluate,
+                const std::function<Stmt(const Expr &)> &step) {
+    const std::string &axis = p.stream.name;
+    const int size = p.stream_tile;
+    const std::string turn = unique_name(axis + ".turn"), tile = unique_name(axis + ".tile");
+    const std::string first = unique_name(axis + ".first"), last = unique_name(axis + ".last");
+    Stmt s = with_corners(p.stream, size, p.stream.min + var(tile) * size, step(var(tile)));
+    s = LetStmt::make(tile, var(first) + var(turn), s);
+    s = For::make(turn, 0, max(var(last) - var(first), 0), ForType::Serial, Partition::Never, DeviceAPI::None, s);
+    const Expr tiles = stream_tiles(p);
+    Expr begin = 0, end = tiles;
+    if (pass.mask.begin.defined()) {
+        begin = max((evaluate(pass.mask.begin) - p.stream.min) / size, 0);
+    }
+    if (pass.mask.end.defined()) {
+        end = min((evaluate(pass.mask.end) - p.stream.min + (size - 1)) / size, tiles);
+    }
+    s = LetStmt::make(last, end, s);
+    return LetStmt::make(first, begin, s);
+}
+
+Expr row_blocks(const TileProgram &p) {
+    return (p.query.extent + (p.query_tile - 1)) / p.query_tile;
+}
+
+Expr task_count(const TileProgram &p) {
+    Expr total = row_blocks(p);
+    for (const Axis &a : p.grid) {
+        total = total * a.extent;
+    }
+    return total;
+}
+
+Stmt at_task(const TileProgram &p, const std::string &task, const Stmt &block) {
+    const std::string &axis = p.query.name;
+    const std::string blocks = unique_name(axis + ".blocks"), number = unique_name(axis + ".block");
+    Stmt s = with_corners(p.query, p.query_tile, p.query.min + var(number) * p.query_tile, block);
+    const Expr in_order = var(task) % var(blocks);
+    s = LetStmt::make(number, p.query_descending ? var(blocks) - 1 - in_order : in_order, s);
+    Expr rest = var(task) / var(blocks);
+    for (const Axis &a : p.grid) {
+        s = LetStmt::make(a.name, a.min + rest % a.extent, s);
+        rest = rest / a.extent;
+    }
+    return LetStmt::make(blocks, row_blocks(p), s);
+}
+
+}  // namespace strobe

@@ -1,0 +1,34 @@
+#ifndef STROBE_LOWER_BLOCK_WALK_H
+#define STROBE_LOWER_BLOCK_WALK_H
+
+/** \file
+ * The order of the work, as plain loops and lets, where one statement walks the tiles
+ * of one block of rows: on the CPU and in the general GPU kernels. */
+
+#include "tile/TileProgram.h"
+
+#include <functional>
+
+namespace strobe {
+
+/** The walk over the stream's tiles that meet [begin, end) of the pass' mask. Defines
+ * "<stream>.lo" and "<stream>.hi" around the step. \p evaluate makes code of a bound,
+ * which is the same for the whole block; \p step of the number of a tile. */
+Halide::Internal::Stmt walk_tiles(const TileProgram &program, const StreamPass &pass,
+                                  const std::function<Expr(const Expr &bound)> &evaluate,
+                                  const std::function<Halide::Internal::Stmt(const Expr &tile)> &step);
+
+/** Number of blocks of rows at one point of the grid. */
+Expr row_blocks(const TileProgram &program);
+
+/** Number of blocks of rows in all. */
+Expr task_count(const TileProgram &program);
+
+/** From the number of a task, an Int(32) Variable, to its point of the grid and
+ * "<query>.lo" and "<query>.hi", around \p block. Blocks of the same head follow one
+ * another: they share keys and values. */
+Halide::Internal::Stmt at_task(const TileProgram &program, const std::string &task, const Halide::Internal::Stmt &block);
+
+}  // namespace strobe
+
+#endif
