@@ -92,10 +92,23 @@ __attribute__((visibility("default"))) int strobe_python_compile(const char *alg
                                                                  size_t room, size_t *needed) {
     return guarded(text, room, needed, [&] {
         if (std::string(target) == "host") {
-            cpu_program(algorithm);
+            program_of(algorithm).on_host();
         } else {
             cuda_program_for(algorithm, target);
         }
+        return std::string();
+    });
+}
+
+/** The number of a new family, as a text. */
+__attribute__((visibility("default"))) int strobe_python_new_family(char *text, size_t room, size_t *needed) {
+    return guarded(text, room, needed, [] { return std::to_string(new_family()); });
+}
+
+__attribute__((visibility("default"))) int strobe_python_add_to_family(const char *family, const char *algorithm, char *text,
+                                                                       size_t room, size_t *needed) {
+    return guarded(text, room, needed, [&] {
+        add_to_family(std::stoll(family), algorithm);
         return std::string();
     });
 }

@@ -64,64 +64,130 @@ int32_t torch_dtype(const Halide::Type &t) {
     return t.is_float() ? aoti_torch_dtype_float32() : aoti_torch_dtype_uint8();
 }
 
-std::vector<int64_t> reversed(const torch::headeronly::IntHeaderOnlyArrayRef &values) {
-    return {std::make_reverse_iterator(values.end()), std::make_reverse_iterator(values.begin())};
-}
+/** What is asked of a tensor once a call. A tensor without dimensions counts as one of a single element. */
+struct View {
+    const Tensor *tensor;
+    ShapeView shape;
+    const int64_t *strides;
 
-/** Sizes of the tensors, after the types and devices were found to fit. */
-std::vector<std::vector<int64_t>> checked_sizes(const TextAlgorithm &a, const std::vector<Tensor> &tensors) {
-    std::vector<std::vector<int64_t>> sizes;
-    for (size_t n = 0; n < tensors.size(); n++) {
-        const Tensor &t = tensors[n];
-        sizes.push_back(reversed(t.sizes()));
-        if (n >= a.tensors.size()) {
-            continue;
-        }
-        const Halide::Type type = type_of_tensor(t.scalar_type());
-        if (type != a.tensors[n].type) {
-            strobe_user_error() << "In " << a.name << ": " << a.tensors[n].name << " must have elements of type "
-                                << a.tensors[n].type << ", got " << type;
-        }
-        if (t.is_cuda() != tensors[0].is_cuda() || t.get_device_index() != tensors[0].get_device_index()) {
-            strobe_user_error() << "In " << a.name << ": " << a.tensors[n].name << " is on another device than "
-                                << a.tensors[0].name;
+    explicit View(const Tensor &t)
+        : tensor(&t) {
+        static const int64_t one = 1;
+        int64_t *sizes = nullptr, *steps = nullptr;
+        STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_sizes(t.get(), &sizes));
+        STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_strides(t.get(), &steps));
+        const int64_t rank = t.dim();
+        shape = rank ? ShapeView{sizes, rank} : ShapeView{&one, 1};
+        strides = rank ? steps : &one;
+    }
+    /** Innermost first. */
+    int64_t size(int64_t d) const {
+        return shape.sizes[shape.rank - 1 - d];
+    }
+    int64_t stride(int64_t d) const {
+        return strides[shape.rank - 1 - d];
+    }
+};
+
+/** One call: the tensors, and what a program would make of them. */
+struct Call {
+    const std::vector<Tensor> &tensors;
+    const std::vector<double> &scalars;
+    std::vector<View> views;
+    std::vector<ShapeView> shapes;
+    std::vector<std::vector<int64_t>> sizes;  // of the outputs, outermost first
+
+    Call(const std::vector<Tensor> &t, const std::vector<double> &s)
+        : tensors(t), scalars(s) {
+        strobe_user_assert(!t.empty()) << "there are no tensors";
+        views.reserve(t.size());
+        shapes.reserve(t.size());
+        for (const Tensor &tensor : t) {
+            views.emplace_back(tensor);
+            shapes.push_back(views.back().shape);
         }
     }
-    return sizes;
-}
 
-Tensor allocate(const TextTensor &output, const std::vector<int64_t> &sizes, const Tensor &like) {
-    const std::vector<int64_t> shape(sizes.rbegin(), sizes.rend());
-    std::vector<int64_t> strides(shape.size());
-    int64_t stride = 1;
+    /** Sets `sizes` if it fits. */
+    bool fits(const Program &program) {
+        const TextAlgorithm &a = program.algorithm();
+        if (!program.sizes().match(shapes, scalars, sizes)) {
+            return false;
+        }
+        const bool cuda = tensors[0].is_cuda();
+        const int32_t device = tensors[0].get_device_index();
+        for (size_t n = 0; n < tensors.size(); n++) {
+            const Tensor &t = tensors[n];
+            if (type_of_tensor(t.scalar_type()) != a.tensors[n].type || t.is_cuda() != cuda ||
+                t.get_device_index() != device) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Throws what is wrong with arguments that do not fit. */
+    void refuse(const TextAlgorithm &a) const {
+        std::vector<std::vector<int64_t>> innermost_first;
+        for (size_t n = 0; n < tensors.size(); n++) {
+            const ShapeView &s = shapes[n];
+            innermost_first.emplace_back(std::make_reverse_iterator(s.sizes + s.rank),
+                                         std::make_reverse_iterator(s.sizes));
+            if (n >= a.tensors.size()) {
+                continue;
+            }
+            const Tensor &t = tensors[n];
+            const Halide::Type type = type_of_tensor(t.scalar_type());
+            if (type != a.tensors[n].type) {
+                strobe_user_error() << "In " << a.name << ": " << a.tensors[n].name << " must have elements of type "
+                                    << a.tensors[n].type << ", got " << type;
+            }
+            if (t.is_cuda() != tensors[0].is_cuda() || t.get_device_index() != tensors[0].get_device_index()) {
+                strobe_user_error() << "In " << a.name << ": " << a.tensors[n].name << " is on another device than "
+                                    << a.tensors[0].name;
+            }
+        }
+        output_sizes(a, innermost_first);
+        check_scalar_values(a, scalars);
+        strobe_internal_assert(false) << "a call of " << a.name << " was refused without a reason";
+    }
+};
+
+Tensor allocate(const Halide::Type &type, const std::vector<int64_t> &shape, const Tensor &like) {
+    int64_t strides[16], stride = 1;
+    strobe_internal_assert(shape.size() <= 16);
     for (size_t d = shape.size(); d-- > 0;) {
         strides[d] = stride;
         stride *= std::max<int64_t>(shape[d], 1);
     }
     AtenTensorHandle handle = nullptr;
     const int32_t device = like.is_cuda() ? aoti_torch_device_type_cuda() : aoti_torch_device_type_cpu();
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(int64_t(shape.size()), shape.data(), strides.data(),
-                                                           torch_dtype(output.type), device, like.get_device_index(),
-                                                           &handle));
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(int64_t(shape.size()), shape.data(), strides,
+                                                           torch_dtype(type), device, like.get_device_index(), &handle));
     return Tensor(handle);
 }
 
-std::vector<Tensor> allocate_outputs(const TextAlgorithm &a, const std::vector<Tensor> &tensors,
-                                     const std::vector<double> &scalars, bool &empty) {
-    strobe_user_assert(!tensors.empty()) << "In " << a.name << ": there are no tensors";
-    const std::vector<std::vector<int64_t>> sizes = output_sizes(a, checked_sizes(a, tensors));
-    check_scalar_values(a, scalars);
+/** The outputs; none of them has elements if `empty`. */
+std::vector<Tensor> allocate_outputs(const TextAlgorithm &a, const Call &call, bool &empty) {
     std::vector<Tensor> outputs;
+    outputs.reserve(call.sizes.size());
     empty = true;
-    for (size_t n = 0; n < sizes.size(); n++) {
-        outputs.push_back(allocate(a.outputs[n], sizes[n], tensors[0]));
+    for (size_t n = 0; n < call.sizes.size(); n++) {
+        outputs.push_back(allocate(a.outputs[n].type, call.sizes[n], call.tensors[0]));
         empty = empty && outputs.back().numel() == 0;
     }
     return outputs;
 }
 
-HostTensor host_tensor(const Tensor &t) {
-    return {t.data_ptr(), reversed(t.sizes()), reversed(t.strides())};
+HostTensor host_tensor(const View &v) {
+    HostTensor t;
+    t.data = v.tensor->data_ptr();
+    t.rank = int(v.shape.rank);
+    for (int d = 0; d < t.rank; d++) {
+        t.sizes[d] = v.size(d);
+        t.strides[d] = v.stride(d);
+    }
+    return t;
 }
 
 /** Halide's threads are as many as torch's. */
@@ -133,33 +199,35 @@ void follow_thread_count() {
     }
 }
 
-std::vector<Tensor> attention_cpu(std::string algorithm, std::vector<Tensor> tensors, std::vector<double> scalars) {
-    const std::shared_ptr<const CpuProgram> program = cpu_program(algorithm);
+std::vector<Tensor> run_on_host(Program &program, const Call &call) {
+    const CpuProgram &code = program.on_host();
     bool empty = false;
-    const std::vector<Tensor> outputs = allocate_outputs(program->algorithm(), tensors, scalars, empty);
+    std::vector<Tensor> outputs = allocate_outputs(program.algorithm(), call, empty);
     if (!empty) {
         std::vector<HostTensor> in, out;
-        for (const Tensor &t : tensors) {
-            in.push_back(host_tensor(t));
+        in.reserve(call.views.size());
+        out.reserve(outputs.size());
+        for (const View &v : call.views) {
+            in.push_back(host_tensor(v));
         }
         for (const Tensor &t : outputs) {
-            out.push_back(host_tensor(t));
+            out.push_back(host_tensor(View(t)));
         }
         follow_thread_count();
-        program->run(in, scalars, out);
+        code.run(in, call.scalars, out);
     }
     return outputs;
 }
 
-TensorArgument device_tensor(const Tensor &t, const Halide::Type &type) {
+TensorArgument device_tensor(const View &v, const Halide::Type &type) {
     TensorArgument a;
-    a.address = reinterpret_cast<uint64_t>(t.data_ptr());
+    a.address = reinterpret_cast<uint64_t>(v.tensor->data_ptr());
     const Halide::Type stored = type.is_bool() ? Halide::UInt(8) : type;
     a.type = {uint8_t(stored.code()), uint8_t(stored.bits())};
-    a.rank = int32_t(t.dim());
+    a.rank = int32_t(v.shape.rank);
     for (int32_t d = 0; d < a.rank; d++) {
-        a.sizes[d] = t.sizes()[a.rank - 1 - d];
-        a.strides[d] = t.strides()[a.rank - 1 - d];
+        a.sizes[d] = v.size(d);
+        a.strides[d] = v.stride(d);
     }
     return a;
 }
@@ -178,38 +246,63 @@ cuda::Stream current_stream(int32_t device) {
     return static_cast<cuda::Stream>(stream);
 }
 
-std::vector<Tensor> attention_cuda(std::string algorithm, std::vector<Tensor> tensors, std::vector<double> scalars) {
-    strobe_user_assert(!tensors.empty()) << "there are no tensors";
-    const int32_t device = tensors[0].get_device_index();
+std::vector<Tensor> run_on_device(Program &program, const Call &call) {
+    const int32_t device = call.tensors[0].get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
     make_context_current(device);
-    const std::shared_ptr<CudaProgram> program = cuda_program(algorithm, device);
-    const TextAlgorithm &a = program->algorithm();
+    CudaProgram &code = program.on_device(device);
+    const TextAlgorithm &a = program.algorithm();
     bool empty = false;
-    const std::vector<Tensor> outputs = allocate_outputs(a, tensors, scalars, empty);
+    std::vector<Tensor> outputs = allocate_outputs(a, call, empty);
     if (!empty) {
         std::vector<TensorArgument> in, out;
-        for (size_t n = 0; n < tensors.size(); n++) {
-            in.push_back(device_tensor(tensors[n], a.tensors[n].type));
+        in.reserve(call.views.size());
+        out.reserve(outputs.size());
+        for (size_t n = 0; n < call.views.size(); n++) {
+            in.push_back(device_tensor(call.views[n], a.tensors[n].type));
         }
         for (size_t n = 0; n < outputs.size(); n++) {
-            out.push_back(device_tensor(outputs[n], a.outputs[n].type));
+            out.push_back(device_tensor(View(outputs[n]), a.outputs[n].type));
         }
-        program->launch(in, scalars, out, current_stream(device));
+        code.launch(in, call.scalars, out, current_stream(device));
     }
     return outputs;
+}
+
+std::vector<Tensor> run(Program &program, const Call &call) {
+    return call.tensors[0].is_cuda() ? run_on_device(program, call) : run_on_host(program, call);
+}
+
+std::vector<Tensor> attention(std::string algorithm, std::vector<Tensor> tensors, std::vector<double> scalars) {
+    Program &program = program_of(algorithm);
+    Call call(tensors, scalars);
+    if (!call.fits(program)) {
+        call.refuse(program.algorithm());
+    }
+    return run(program, call);
+}
+
+std::vector<Tensor> of_family(int64_t family, std::vector<Tensor> tensors, std::vector<double> scalars) {
+    Call call(tensors, scalars);
+    Program *program = find_in_family(family, [&](Program &p) { return call.fits(p); });
+    return program ? run(*program, call) : std::vector<Tensor>();
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY(strobe, m) {
     m.def("attention(str algorithm, Tensor[] tensors, float[] scalars) -> Tensor[]");
+    // The first program of the family that the arguments fit; nothing if there is none. Eager calls of the Python
+    // package use it: a number takes less time to pass than a text.
+    m.def("_of_family(int family, Tensor[] tensors, float[] scalars) -> Tensor[]");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(strobe, CPU, m) {
-    m.impl("attention", TORCH_BOX(&attention_cpu));
+    m.impl("attention", TORCH_BOX(&attention));
+    m.impl("_of_family", TORCH_BOX(&of_family));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(strobe, CUDA, m) {
-    m.impl("attention", TORCH_BOX(&attention_cuda));
+    m.impl("attention", TORCH_BOX(&attention));
+    m.impl("_of_family", TORCH_BOX(&of_family));
 }

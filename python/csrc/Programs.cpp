@@ -5,6 +5,7 @@
 #include "support/Error.h"
 #include "support/Log.h"
 
+#include <algorithm>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
@@ -54,10 +55,24 @@ public:
     }
 };
 
-/** Left behind at exit: the CUDA driver and Halide's runtime may be gone before static objects are. */
-template<typename Program>
-Programs<Program> &programs() {
+/** GPU code by architecture and text. */
+Programs<CudaProgram> &cuda_programs() {
+    static auto *all = new Programs<CudaProgram>();
+    return *all;
+}
+
+Programs<Program> &text_programs() {
     static auto *all = new Programs<Program>();
+    return *all;
+}
+
+struct Families {
+    std::shared_mutex mutex;
+    std::vector<std::vector<Program *>> members;
+};
+
+Families &families() {
+    static auto *all = new Families();
     return *all;
 }
 
@@ -103,18 +118,74 @@ void make_context_current(int device) {
     }
 }
 
-std::shared_ptr<const CpuProgram> cpu_program(const std::string &text) {
-    return programs<CpuProgram>().get(text, [&] { return std::make_shared<CpuProgram>(text); });
+Program::Program(const std::string &t)
+    : text(t), the_algorithm(read_algorithm_text(t)), matcher(the_algorithm) {
+}
+
+const CpuProgram &Program::on_host() {
+    const CpuProgram *code = host.load(std::memory_order_acquire);
+    if (!code) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (!host_code) {
+            host_code = std::make_shared<const CpuProgram>(text);
+            host.store(host_code.get(), std::memory_order_release);
+        }
+        code = host_code.get();
+    }
+    return *code;
+}
+
+CudaProgram &Program::on_device(int device) {
+    if (device < 0 || device >= max_devices) {
+        strobe_user_error() << "there is no CUDA device " << device << "; legal are 0 to " << max_devices - 1;
+    }
+    CudaProgram *code = devices[device].load(std::memory_order_acquire);
+    if (!code) {
+        code = cuda_program_for(text, architecture_of(device)).get();
+        devices[device].store(code, std::memory_order_release);
+    }
+    return *code;
+}
+
+Program &program_of(const std::string &text) {
+    return *text_programs().get(text, [&] { return std::make_shared<Program>(text); });
+}
+
+int64_t new_family() {
+    Families &all = families();
+    const std::unique_lock<std::shared_mutex> lock(all.mutex);
+    all.members.emplace_back();
+    return int64_t(all.members.size()) - 1;
+}
+
+void add_to_family(int64_t family, const std::string &text) {
+    Program &program = program_of(text);
+    Families &all = families();
+    const std::unique_lock<std::shared_mutex> lock(all.mutex);
+    strobe_user_assert(family >= 0 && family < int64_t(all.members.size())) << "there is no family " << family;
+    std::vector<Program *> &members = all.members[family];
+    if (std::find(members.begin(), members.end(), &program) == members.end()) {
+        members.push_back(&program);
+    }
+}
+
+Program *find_in_family(int64_t family, const std::function<bool(Program &)> &fits) {
+    Families &all = families();
+    const std::shared_lock<std::shared_mutex> lock(all.mutex);
+    if (family >= 0 && family < int64_t(all.members.size())) {
+        for (Program *program : all.members[family]) {
+            if (fits(*program)) {
+                return program;
+            }
+        }
+    }
+    return nullptr;
 }
 
 std::shared_ptr<CudaProgram> cuda_program_for(const std::string &text, const std::string &architecture) {
-    return programs<CudaProgram>().get(architecture + "\n" + text, [&] {
+    return cuda_programs().get(architecture + "\n" + text, [&] {
         return std::make_shared<CudaProgram>(text, architecture, disk_cache());
     });
-}
-
-std::shared_ptr<CudaProgram> cuda_program(const std::string &text, int device) {
-    return cuda_program_for(text, architecture_of(device));
 }
 
 }  // namespace strobe

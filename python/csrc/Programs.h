@@ -2,21 +2,57 @@
 #define STROBE_PYTHON_PROGRAMS_H
 
 /** \file
- * Compiled programs of this process, by their complete text. */
+ * The programs of this process. They are never destroyed: at exit the CUDA driver and Halide's runtime may be gone before
+ * static objects are. All functions may be called from several threads at once. */
 
 #include "execute/CpuProgram.h"
 #include "execute/CudaProgram.h"
+#include "text/SizeMatcher.h"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
 
 namespace strobe {
 
-/** Compiles at the first call with a text; other threads that ask for the same wait for it.
- * A failure is not kept: the next call tries again. */
-std::shared_ptr<const CpuProgram> cpu_program(const std::string &text);
+/** One algorithm text, compiled for a device at its first call there. Other threads that
+ * ask for the same wait. A failure is not kept: the next call tries again. */
+class Program {
+    const std::string text;
+    const TextAlgorithm the_algorithm;
+    const SizeMatcher matcher;
+    std::mutex mutex;  // held to compile
+    std::shared_ptr<const CpuProgram> host_code;
+    std::atomic<const CpuProgram *> host{nullptr};
+    static constexpr int max_devices = 64;
+    std::array<std::atomic<CudaProgram *>, max_devices> devices{};
 
-/** The same for the device's architecture, with the cache on disk. */
-std::shared_ptr<CudaProgram> cuda_program(const std::string &text, int device);
+public:
+    /** Throws UserError for what is no algorithm text. */
+    explicit Program(const std::string &text);
 
-/** The same by architecture, such as sm_90a: nothing is run, and no GPU is needed. */
+    const TextAlgorithm &algorithm() const {
+        return the_algorithm;
+    }
+    const SizeMatcher &sizes() const {
+        return matcher;
+    }
+    const CpuProgram &on_host();
+    CudaProgram &on_device(int device);
+};
+
+/** By the complete text. */
+Program &program_of(const std::string &text);
+
+/** A family is an ordered set of programs, of which a call takes the first that its arguments fit. */
+int64_t new_family();
+void add_to_family(int64_t family, const std::string &text);
+
+/** The first program of the family for which `fits` gives true, else null; one that does not exist has none. */
+Program *find_in_family(int64_t family, const std::function<bool(Program &)> &fits);
+
+/** A program for an architecture, such as sm_90a: nothing is run, and no GPU is needed. */
 std::shared_ptr<CudaProgram> cuda_program_for(const std::string &text, const std::string &architecture);
 
 /** Threads that torch starts may have no CUDA context yet. */

@@ -25,7 +25,7 @@ void note_error(JITUserContext *context, const char *message) {
 
 halide_buffer_t describe(const HostTensor &tensor, const Type &type, std::vector<halide_dimension_t> &dims) {
     const size_t first = dims.size();
-    for (size_t d = 0; d < tensor.sizes.size(); d++) {
+    for (int d = 0; d < tensor.rank; d++) {
         // A stride means nothing where there is one element.
         const int64_t stride = tensor.sizes[d] > 1 ? tensor.strides[d] : (d == 0 ? 1 : 0);
         if (stride > INT32_MAX || stride < INT32_MIN) {
@@ -39,12 +39,20 @@ halide_buffer_t describe(const HostTensor &tensor, const Type &type, std::vector
     static uint8_t nothing[64];
     buffer.host = tensor.data ? static_cast<uint8_t *>(tensor.data) : nothing;
     buffer.type = type;
-    buffer.dimensions = int32_t(tensor.sizes.size());
+    buffer.dimensions = tensor.rank;
     buffer.dim = dims.data() + first;
     return buffer;
 }
 
 }  // namespace
+
+HostTensor::HostTensor(void *d, const std::vector<int64_t> &s, const std::vector<int64_t> &t)
+    : data(d), rank(int(s.size())) {
+    strobe_user_assert(s.size() == t.size() && s.size() <= max_text_rank)
+        << "a tensor with " << s.size() << " sizes and " << t.size() << " strides; legal are " << max_text_rank << " each";
+    std::copy(s.begin(), s.end(), sizes);
+    std::copy(t.begin(), t.end(), strides);
+}
 
 struct CpuProgram::Code {
     TextAlgorithm algorithm;
@@ -89,8 +97,9 @@ void CpuProgram::run(const std::vector<HostTensor> &tensors, const std::vector<d
     const TextAlgorithm &a = code->algorithm;
     strobe_internal_assert(tensors.size() == a.tensors.size() && outputs.size() == a.outputs.size());
     std::vector<halide_dimension_t> dims;
-    dims.reserve(8 * (tensors.size() + outputs.size()));
+    dims.reserve(max_text_rank * (tensors.size() + outputs.size()));
     std::vector<halide_buffer_t> buffers;
+    buffers.reserve(tensors.size() + outputs.size());
     for (size_t n = 0; n < tensors.size(); n++) {
         const Type &type = a.tensors[n].type;
         buffers.push_back(describe(tensors[n], type.is_bool() ? UInt(8) : type, dims));

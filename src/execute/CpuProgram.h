@@ -14,7 +14,11 @@ namespace strobe {
 /** A tensor in host memory. Dimension 0 is the innermost; strides are in elements, any sign. */
 struct HostTensor {
     void *data = nullptr;  // the element at coordinates 0
-    std::vector<int64_t> sizes, strides;
+    int rank = 0;
+    int64_t sizes[max_text_rank], strides[max_text_rank];
+
+    HostTensor() = default;
+    HostTensor(void *data, const std::vector<int64_t> &sizes, const std::vector<int64_t> &strides);
 };
 
 class CpuProgram {

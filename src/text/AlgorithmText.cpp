@@ -72,7 +72,7 @@ TextTensor TextReader::tensor(const Json &json) {
     t.name = json.at("name").identifier();
     t.type = text_type(json.at("type"));
     const Json sizes = json.at("sizes");
-    sizes.array(1, 8);
+    sizes.array(1, max_text_rank);
     for (size_t d = 0; d < sizes.size(); d++) {
         t.sizes.push_back(size(sizes.at(d)));
     }
@@ -146,7 +146,7 @@ Expr TextReader::extent(const TextSize &size, const Json &json) const {
 }
 
 std::vector<Var> TextReader::read_arguments(const Json &json, TextScope &scope, std::vector<TextSize> &sizes) {
-    json.array(1, 8);
+    json.array(1, max_text_rank);
     std::vector<Var> vars;
     std::vector<std::string> taken;
     for (size_t n = 0; n < json.size(); n++) {

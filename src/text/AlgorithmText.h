@@ -85,7 +85,8 @@ std::vector<std::vector<int64_t>> output_sizes(const TextAlgorithm &algorithm,
 void check_scalar_values(const TextAlgorithm &algorithm, const std::vector<double> &values);
 
 /** Bounds that a text is held to. */
-constexpr size_t max_text_bytes = 1 << 20, max_text_nodes = 20000, max_text_depth = 200, max_text_tensors = 48;
+constexpr size_t max_text_bytes = 1 << 20, max_text_nodes = 20000, max_text_depth = 200, max_text_tensors = 48,
+                 max_text_rank = 8;
 
 }  // namespace strobe
 

@@ -198,7 +198,7 @@ Expr ExprReader::read_index(const Json &json) {
 
 /** An axis that walks the dimension indexes it plainly; anything else is held inside. */
 Expr ExprReader::load(const Json &json) {
-    const std::string &name = json.array(2, 2 + 8).at(1).identifier();
+    const std::string &name = json.array(2, 2 + max_text_rank).at(1).identifier();
     const std::vector<TextTensor> &tensors = scope.algorithm.tensors;
     size_t t = 0;
     std::vector<std::string> known;
@@ -239,7 +239,7 @@ Expr ExprReader::load(const Json &json) {
 }
 
 Expr ExprReader::call(const Json &json) {
-    const std::string &name = json.array(2, 2 + 8).at(1).identifier();
+    const std::string &name = json.array(2, 2 + max_text_rank).at(1).identifier();
     auto it = scope.functions.find(name);
     if (it == scope.functions.end()) {
         std::vector<std::string> known;

@@ -30,13 +30,13 @@ struct Data {
         }
     }
     HostTensor tensor() {
-        HostTensor t{values.data(), sizes, {}};
+        std::vector<int64_t> strides;
         int64_t stride = 1;
         for (const int64_t e : sizes) {
-            t.strides.push_back(stride);
+            strides.push_back(stride);
             stride *= e;
         }
-        return t;
+        return {values.data(), sizes, strides};
     }
     float at(int64_t d, int64_t s, int64_t h, int64_t b) const {
         return values[((b * sizes[2] + h) * sizes[1] + s) * sizes[0] + d];

@@ -1,6 +1,7 @@
 """Masks and score modifiers of the kinds that attention-gym collects, stated from their papers and documentation.
 
-Each entry is made by a function of (heads, length) and gives (score_mod, mask_mod, length to use).
+Each entry is made by a function of (heads, length), which gives (score_mod, mask_mod), and names the length that it is
+checked at. Windows, documents and images grow with the length, so that other lengths make sense, too.
 """
 
 import math
@@ -14,37 +15,42 @@ def causal(b, h, q, k):
 
 
 def _sliding_window(heads, length):
-    window = 9
+    window = length // 7
     return None, lambda b, h, q, k: (q - k <= window) & (q >= k)
 
 
 def _bidirectional_window(heads, length):
-    return None, lambda b, h, q, k: (q - k).abs() <= 7
+    reach = length // 9
+    return None, lambda b, h, q, k: (q - k).abs() <= reach
 
 
 def _prefix(heads, length):
-    return None, lambda b, h, q, k: (k < 11) | (q >= k)
+    prefix = length // 6
+    return None, lambda b, h, q, k: (k < prefix) | (q >= k)
 
 
 def _sink(heads, length):
     """The first tokens stay visible behind a causal window (StreamingLLM, arXiv:2309.17453)."""
-    return None, lambda b, h, q, k: (q >= k) & ((q - k <= 8) | (k < 4))
+    window = length // 8
+    return None, lambda b, h, q, k: (q >= k) & ((q - k <= window) | (k < 4))
 
 
 def _dilated(heads, length):
     """Every third token of a window (Longformer, arXiv:2004.05150)."""
-    return None, lambda b, h, q, k: ((q - k).abs() <= 18) & ((q - k) % 3 == 0)
+    reach = length * 18 // 65
+    return None, lambda b, h, q, k: ((q - k).abs() <= reach) & ((q - k) % 3 == 0)
 
 
 def _global_window(heads, length):
     """Some tokens see and are seen by all, the others see a window (Longformer)."""
     everywhere = torch.zeros(length, dtype=torch.bool)
-    everywhere[::17] = True
-    return None, lambda b, h, q, k: everywhere[q] | everywhere[k] | ((q - k).abs() <= 4)
+    everywhere[:: length // 4 + 1] = True
+    reach = length // 16
+    return None, lambda b, h, q, k: everywhere[q] | everywhere[k] | ((q - k).abs() <= reach)
 
 
 def _offsets(length):
-    ends = torch.tensor([0, 13, 30, 31, length], dtype=torch.int32)
+    ends = torch.tensor([0, length // 5, length * 6 // 13, length * 6 // 13 + 1, length], dtype=torch.int32)
     ids = torch.repeat_interleave(torch.arange(4, dtype=torch.int32), ends[1:] - ends[:-1])
     return ends, ids
 
@@ -99,15 +105,19 @@ def _neighbourhood(where_is, width, height, reach):
 
 
 def _natten(heads, length):
-    return None, _neighbourhood(lambda n: (n // 8, n % 8), 8, 8, 2)
+    side = math.isqrt(length)
+    return None, _neighbourhood(lambda n: (n // side, n % side), side, side, side // 4)
 
 
 def _tiled_natten(heads, length):
+    side = math.isqrt(length)
+    across = side // 2
+
     def where_is(n):
         tile, inside = n // 4, n % 4
-        return tile % 4 * 2 + inside % 2, tile // 4 * 2 + inside // 2
+        return tile % across * 2 + inside % 2, tile // across * 2 + inside // 2
 
-    return None, _neighbourhood(where_is, 8, 8, 1)
+    return None, _neighbourhood(where_is, side, side, side // 8)
 
 
 def _morton_natten(heads, length):
@@ -119,15 +129,17 @@ def _morton_natten(heads, length):
         n = (n | (n >> 2)) & 0x0F0F0F0F
         return (n | (n >> 4)) & 0x00FF00FF
 
-    return None, _neighbourhood(lambda n: (every_other_bit(n), every_other_bit(n >> 1)), 8, 8, 2)
+    side = math.isqrt(length)
+    return None, _neighbourhood(lambda n: (every_other_bit(n), every_other_bit(n >> 1)), side, side, side // 4)
 
 
 def _sliding_tile_2d(heads, length):
     """Tiles of pixels see a window of tiles; text behind the image is seen by all (arXiv:2502.04507)."""
-    pixels, text = 48, 12
+    tile = length // 16
+    pixels, text = 12 * tile, 3 * tile
 
     def mask(b, h, q, k):
-        (qy, qx), (ky, kx) = ((n // 4 // 4, n // 4 % 4) for n in (q, k))
+        (qy, qx), (ky, kx) = ((n // tile // 4, n // tile % 4) for n in (q, k))
         cy, cx = qy.clamp(1, 1), qx.clamp(1, 2)
         near = ((ky - cy).abs() <= 1) & ((kx - cx).abs() <= 1)
         image = (q < pixels) & (k < pixels)
@@ -137,8 +149,10 @@ def _sliding_tile_2d(heads, length):
 
 
 def _sliding_tile_3d(heads, length):
+    size, text = length // 8, length // 16
+
     def place(n):
-        tile = n // 8
+        tile = n // size
         return tile // 4, tile % 4 // 2, tile % 2
 
     def mask(b, h, q, k):
@@ -146,14 +160,14 @@ def _sliding_tile_3d(heads, length):
         for a, c in zip(place(q), place(k)):
             one = (c >= a.clamp(0, 1) - 0) & (c <= a.clamp(0, 1) + 0)
             near = one if near is None else near & one
-        return near | (k >= 60)
+        return near | (k >= length - text)
 
     return None, mask
 
 
 def _block_diffusion(heads, length):
     """Noised tokens, then clean ones: the training mask of arXiv:2503.09573, section 3.1."""
-    half, block = length // 2, 4
+    half, block = length // 2, length // 16
 
     def mask(b, h, q, k):
         q_noised, k_noised = q < half, k < half
