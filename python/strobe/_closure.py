@@ -14,7 +14,8 @@ from typing import Any, Callable
 
 import torch
 
-_PLAIN = (bool, int, float, str, bytes, type(None), torch.dtype, torch.device, types.BuiltinFunctionType)
+_NUMBERS = (bool, int, float)
+_PLAIN = (str, bytes, type(None), torch.dtype, torch.device, types.BuiltinFunctionType)
 _MODULES = (torch, math, operator, torch.nn.functional)
 _UNKNOWN = object()
 
@@ -43,27 +44,33 @@ class _Unknown(Exception):
 
 
 def _walk(value: Any, tensors: list[torch.Tensor], seen: set[int]) -> Any:
+    kind = type(value)
+    if kind is types.FunctionType:
+        return _function(value, tensors, seen)
+    if kind is torch.Tensor or isinstance(value, torch.Tensor):
+        return _tensor(value, tensors)
+    if kind in _NUMBERS:
+        return kind, repr(value)  # 1, 1.0 and True, 0.0 and -0.0 are equal but trace differently
     if isinstance(value, _PLAIN):
-        # 1, 1.0 and True are equal but trace differently.
-        return value if not isinstance(value, (bool, int, float)) else (type(value), repr(value))
+        return value
     if isinstance(value, type) and value.__module__.split(".")[0] in ("builtins", "torch"):
         return value  # other classes may hold settings that change
-    if isinstance(value, torch.Tensor):
-        for n, known in enumerate(tensors):
-            if known is value:
-                return ("tensor", n)
-        tensors.append(value)
-        return ("tensor", len(tensors) - 1, value.dtype, value.dim(), value.numel() == 1)
-    if isinstance(value, types.FunctionType):
-        return _function(value, tensors, seen)
     if isinstance(value, functools.partial):
         items = sorted(value.keywords.items())
         return ("partial", *[_walk(v, tensors, seen) for v in (value.func, value.args, *map(list, items))])
-    if isinstance(value, (tuple, list)) and type(value) in (tuple, list):
-        return (type(value), *[_walk(v, tensors, seen) for v in value])
+    if kind is tuple or kind is list:
+        return (kind, *[_walk(v, tensors, seen) for v in value])
     if isinstance(value, types.ModuleType) and any(value is m for m in _MODULES):
         return value.__name__
     raise _Unknown
+
+
+def _tensor(value: torch.Tensor, tensors: list[torch.Tensor]) -> Any:
+    for n, known in enumerate(tensors):
+        if known is value:
+            return ("tensor", n)
+    tensors.append(value)
+    return ("tensor", len(tensors) - 1, value.dtype, value.dim(), value.numel() == 1)
 
 
 def _function(f: types.FunctionType, tensors: list[torch.Tensor], seen: set[int]) -> Any:

@@ -141,6 +141,7 @@ def _no_backward(ctx, *grads):
 _load_halide()
 torch.ops.load_library(str(library_path()))
 torch.library.register_fake("strobe::attention", _fake)
+torch.library.register_fake("strobe::_of_family", lambda family, tensors, scalars: [])  # none fits: the text is called
 torch.library.register_autograd("strobe::attention", _no_backward)
 
 #: Skips the autograd key, which costs more than all else in the call, where the caller made sure that no gradient is asked for.
@@ -148,3 +149,6 @@ below_autograd = torch._C._AutoDispatchBelowAutograd
 
 #: attention(algorithm: str, tensors: Tensor[], scalars: float[]) -> Tensor[]
 attention = torch.ops.strobe.attention.default
+
+#: of_family(family: int, tensors: Tensor[], scalars: float[]) -> Tensor[], empty where no program of the family fits
+of_family = torch.ops.strobe._of_family.default

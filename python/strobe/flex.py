@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
@@ -13,7 +14,7 @@ from . import _expr as ex
 from ._algorithm import Algorithm, softmax_attention
 from ._closure import signature
 from ._dtypes import DTYPES
-from ._library import attention, below_autograd
+from ._library import ask, attention, below_autograd, of_family
 from ._trace import Trace, trace_function
 from .errors import ArgumentError, GradientError, operator_error
 
@@ -29,17 +30,18 @@ class AuxOutput(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A traced call: the text, and where its captured tensors come from."""
+class Family:
+    """What calls with the same functions share: programs for the types and sizes met so far."""
 
-    text: str
+    number: int
     captured: tuple[int, ...]  # positions among the tensors that the functions hold
 
 
-_recipes: dict[Any, Recipe] = {}
+_families: dict[Any, tuple[Family, ...]] = {}  # several where it depends on types which tensors are read
 _lock = threading.RLock()
 _announced: set[str] = set()
 _QUERY_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+_PLAIN_TENSORS = (torch.Tensor, torch.nn.Parameter)
 
 
 def flex_attention(
@@ -85,49 +87,81 @@ def flex_attention(
         GradientError: a tensor requires grad while grad mode is on; there is no backward pass yet.
     """
     del kernel_options
-    mask_mod = _mask_mod_of(block_mask)
-    query, key, value = _autocast(query, key, value)
-    _check(query, key, value, enable_gqa)
+    mask_mod = block_mask if block_mask is None or type(block_mask) is FunctionType else _mask_mod_of(block_mask)
     held: list[torch.Tensor] = []
     functions = (signature(score_mod, held), signature(mask_mod, held))
-    _check_gradients(query, key, value, held)
-    if return_aux is not None and return_lse:
-        raise ArgumentError("return_lse and return_aux exclude each other; ask for AuxRequest(lse=True)")
-    lse = return_lse or bool(getattr(return_aux, "lse", False))
-    max_scores = bool(getattr(return_aux, "max_scores", False))
-    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    shape_key = (
-        query.dtype,
-        query.shape[-1],
-        value.shape[-1],
-        enable_gqa and query.shape[1] != key.shape[1],
-        key.shape[0] == query.shape[0],
-        1e-6 <= scale <= 1e6,
-    )
-    cache_key = None if None in functions else (functions, shape_key, lse, max_scores)
-    recipe = _recipes.get(cache_key) if cache_key is not None else None
-    if recipe is not None:
-        captured = [held[n] for n in recipe.captured]
-        text = recipe.text
+    if return_aux is None:
+        lse, max_scores = bool(return_lse), False
     else:
-        text, captured, fixed = _trace(score_mod, mask_mod, shape_key, lse, max_scores, held)
-        if cache_key is not None and not fixed:
-            positions = tuple(next(n for n, t in enumerate(held) if t is c) for c in captured)
-            _recipes[cache_key] = Recipe(text, positions)
-        _check_gradients(query, key, value, captured)
-    if captured:
-        captured = [t.reshape(1) if t.dim() == 0 else t for t in captured]
-    if recipe is None and sys.stderr.isatty():
+        if return_lse:
+            raise ArgumentError("return_lse and return_aux exclude each other; ask for AuxRequest(lse=True)")
+        lse, max_scores = bool(getattr(return_aux, "lse", False)), bool(getattr(return_aux, "max_scores", False))
+    family_key = None if None in functions else (functions, bool(enable_gqa), lse, max_scores)
+    outputs = None
+    for family in _families.get(family_key, ()):
+        outputs = outputs or _call_again(family, query, key, value, held, scale)
+    if not outputs:
+        wanted = (lse, max_scores)
+        outputs = _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wanted, held, family_key)
+    if return_aux is not None:
+        rest = list(outputs[1:])
+        return outputs[0], AuxOutput(lse=rest.pop(0) if lse else None, max_scores=rest.pop(0) if max_scores else None)
+    return (outputs[0], outputs[1]) if return_lse else outputs[0]
+
+
+def _call_again(family: Family, query, key, value, held: list[torch.Tensor], scale) -> list[torch.Tensor]:
+    """The outputs if a program of the family fits; else none: what follows finds out why. This is each call's path."""
+    if type(query) not in _PLAIN_TENSORS or type(key) not in _PLAIN_TENSORS or type(value) not in _PLAIN_TENSORS:
+        return []
+    tensors = [query, key, value, *[held[n] for n in family.captured]]
+    if torch.is_grad_enabled():
+        for t in tensors:
+            if t.requires_grad:
+                return []
+    if _any_autocast() or not query.dim():
+        return []
+    try:
+        with below_autograd():
+            return of_family(family.number, tensors, [query.size(-1) ** -0.5 if scale is None else float(scale)])
+    except RuntimeError as error:
+        raise operator_error(error) from None
+
+
+def _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wanted, held, family_key) -> list[torch.Tensor]:
+    """Checks the arguments, traces the functions, and runs the text; the next call finds it in the family."""
+    query, key, value = _autocast(query, key, value)
+    _check(query, key, value, enable_gqa)
+    _check_gradients(query, key, value, held)
+    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    text, captured, fixed = _trace(score_mod, mask_mod, _shape_key(query, key, value, enable_gqa, scale), *wanted, held)
+    _check_gradients(query, key, value, captured)
+    if sys.stderr.isatty():
         _announce(query.device)
     try:
         with below_autograd():
             outputs = attention(text, [query, key, value, *captured], [scale])
     except RuntimeError as error:
         raise operator_error(error) from None
-    if return_aux is not None:
-        rest = list(outputs[1:])
-        return outputs[0], AuxOutput(lse=rest.pop(0) if lse else None, max_scores=rest.pop(0) if max_scores else None)
-    return (outputs[0], outputs[1]) if return_lse else outputs[0]
+    if family_key is not None and not fixed:
+        _remember(family_key, text, tuple(next(n for n, t in enumerate(held) if t is c) for c in captured))
+    return outputs
+
+
+def _remember(family_key, text: str, captured: tuple[int, ...]) -> None:
+    with _lock:
+        families = _families.get(family_key, ())
+        family = next((f for f in families if f.captured == captured), None)
+        if family is None:
+            family = Family(int(ask("strobe_python_new_family")), captured)
+            _families[family_key] = (*families, family)
+        ask("strobe_python_add_to_family", str(family.number), text)
+
+
+def _shape_key(query, key, value, enable_gqa: bool, scale: float) -> tuple:
+    """What of the tensors is written into the text."""
+    gqa = enable_gqa and query.shape[1] != key.shape[1]
+    same_batch = key.shape[0] == query.shape[0]
+    return query.dtype, query.shape[-1], value.shape[-1], gqa, same_batch, 1e-6 <= scale <= 1e6
 
 
 def _announce(device: torch.device) -> None:
@@ -141,9 +175,8 @@ def describe_flex_attention(query, key, value, score_mod=None, block_mask=None, 
     """The algorithm text that flex_attention would compile for these arguments."""
     _check(query, key, value, enable_gqa)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    gqa = enable_gqa and query.shape[1] != key.shape[1]
-    shape = (query.dtype, query.shape[-1], value.shape[-1], gqa, key.shape[0] == query.shape[0], 1e-6 <= scale <= 1e6)
-    return _trace(score_mod, _mask_mod_of(block_mask), shape, False, False, [])[0]
+    shape_key = _shape_key(query, key, value, enable_gqa, scale)
+    return _trace(score_mod, _mask_mod_of(block_mask), shape_key, False, False, [])[0]
 
 
 def _mask_mod_of(block_mask) -> Optional[MaskMod]:
@@ -155,6 +188,10 @@ def _mask_mod_of(block_mask) -> Optional[MaskMod]:
     if callable(block_mask) and not hasattr(block_mask, "kv_num_blocks"):
         return block_mask
     raise ArgumentError(f"block_mask is a {type(block_mask).__name__}; it must be a BlockMask, a mask_mod or None")
+
+
+#: Whether autocast is on for any kind of device: then _autocast() looks closer.
+_any_autocast = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
 
 
 def _autocast(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:

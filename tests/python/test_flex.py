@@ -129,7 +129,7 @@ def test_block_mask_and_compositions():
 
 
 def compilations():
-    return len(implementation._recipes)
+    return len(implementation._families)
 
 
 def test_new_lengths_and_values_need_no_compilation():
