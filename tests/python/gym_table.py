@@ -240,7 +240,7 @@ class Table:
 def _processor():
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
-            return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} cores"
+            return f"{line.split(':', 1)[1].strip()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads"
     return "unknown processor"
 
 
