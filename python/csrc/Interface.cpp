@@ -1,5 +1,6 @@
 // What the Python package asks of the extension besides running operators; called through ctypes.
 
+#include "Named.h"
 #include "Programs.h"
 
 #include "device/Assemble.h"
@@ -12,6 +13,7 @@
 #include "tile/PrintTiles.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace {
@@ -94,7 +96,7 @@ __attribute__((visibility("default"))) int strobe_python_compile(const char *alg
         if (std::string(target) == "host") {
             program_of(algorithm).on_host();
         } else {
-            cuda_program_for(algorithm, target);
+            program_of(algorithm).for_architecture(target);
         }
         return std::string();
     });
@@ -110,6 +112,34 @@ __attribute__((visibility("default"))) int strobe_python_add_to_family(const cha
     return guarded(text, room, needed, [&] {
         add_to_family(std::stoll(family), algorithm);
         return std::string();
+    });
+}
+
+/** Defines the operators of Generators; their names. */
+__attribute__((visibility("default"))) int strobe_python_define_named(char *text, size_t room, size_t *needed) {
+    return guarded(text, room, needed, [] { return define_named_operators(); });
+}
+
+__attribute__((visibility("default"))) int strobe_python_named_shape(const char *name, char *text, size_t room,
+                                                                     size_t *needed) {
+    return guarded(text, room, needed, [&] { return named_operator_shape(name); });
+}
+
+__attribute__((visibility("default"))) int strobe_python_named_declaration(const char *name, const char *arguments,
+                                                                           char *text, size_t room, size_t *needed) {
+    return guarded(text, room, needed, [&] { return named_operator_declaration(name, arguments); });
+}
+
+/** Puts the kernels of an algorithm text, or of a Generator ("causal dtype=bf16 head_dim=64"), into the cache on disk; "kept" if
+ * they were there, "compiled" if not, and the milliseconds that it took. */
+__attribute__((visibility("default"))) int strobe_python_prepare(const char *algorithm, const char *architecture, char *text,
+                                                                 size_t room, size_t *needed) {
+    return guarded(text, room, needed, [&] {
+        const auto start = std::chrono::steady_clock::now();
+        Program &program = algorithm[0] == '{' ? program_of(algorithm) : program_of(read_generator_use(algorithm));
+        const bool kept = program.for_architecture(architecture).from_cache();
+        const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+        return (kept ? "kept " : "compiled ") + std::to_string(time.count());
     });
 }
 

@@ -118,8 +118,13 @@ void make_context_current(int device) {
     }
 }
 
-Program::Program(const std::string &t)
-    : text(t), the_algorithm(read_algorithm_text(t)), matcher(the_algorithm) {
+Program::Program(std::string k, std::function<TextAlgorithm()> r)
+    : key(std::move(k)), read(std::move(r)), the_algorithm(read_in_turn()), matcher(the_algorithm) {
+}
+
+TextAlgorithm Program::read_in_turn() const {
+    const std::lock_guard<std::mutex> lock(compiler_mutex());
+    return read();
 }
 
 const CpuProgram &Program::on_host() {
@@ -127,7 +132,7 @@ const CpuProgram &Program::on_host() {
     if (!code) {
         const std::lock_guard<std::mutex> lock(mutex);
         if (!host_code) {
-            host_code = std::make_shared<const CpuProgram>(text);
+            host_code = std::make_shared<const CpuProgram>(read);
             host.store(host_code.get(), std::memory_order_release);
         }
         code = host_code.get();
@@ -141,14 +146,29 @@ CudaProgram &Program::on_device(int device) {
     }
     CudaProgram *code = devices[device].load(std::memory_order_acquire);
     if (!code) {
-        code = cuda_program_for(text, architecture_of(device)).get();
+        code = &for_architecture(architecture_of(device));
         devices[device].store(code, std::memory_order_release);
     }
     return *code;
 }
 
+CudaProgram &Program::for_architecture(const std::string &architecture) {
+    return *cuda_programs().get(architecture + "\n" + key, [&] {
+        return std::make_shared<CudaProgram>(read_in_turn(), key, architecture, disk_cache());
+    });
+}
+
 Program &program_of(const std::string &text) {
-    return *text_programs().get(text, [&] { return std::make_shared<Program>(text); });
+    return *text_programs().get(text, [&] {
+        return std::make_shared<Program>(text, [text] { return read_algorithm_text(text); });
+    });
+}
+
+Program &program_of(const GeneratorUse &use) {
+    const std::string key = use.key();
+    return *text_programs().get(key, [&] {
+        return std::make_shared<Program>(key, [use] { return generator_algorithm(use); });
+    });
 }
 
 int64_t new_family() {
@@ -180,12 +200,6 @@ Program *find_in_family(int64_t family, const std::function<bool(Program &)> &fi
         }
     }
     return nullptr;
-}
-
-std::shared_ptr<CudaProgram> cuda_program_for(const std::string &text, const std::string &architecture) {
-    return cuda_programs().get(architecture + "\n" + text, [&] {
-        return std::make_shared<CudaProgram>(text, architecture, disk_cache());
-    });
 }
 
 }  // namespace strobe

@@ -7,30 +7,36 @@
 
 #include "execute/CpuProgram.h"
 #include "execute/CudaProgram.h"
+#include "execute/GeneratorAlgorithm.h"
 #include "text/SizeMatcher.h"
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 
 namespace strobe {
 
-/** One algorithm text, compiled for a device at its first call there. Other threads that
+/** One algorithm, compiled for a device at its first call there. Other threads that
  * ask for the same wait. A failure is not kept: the next call tries again. */
 class Program {
-    const std::string text;
+    const std::string key;
+    const std::function<TextAlgorithm()> read;
     const TextAlgorithm the_algorithm;
     const SizeMatcher matcher;
-    std::mutex mutex;  // held to compile
+    std::mutex mutex;  // held to compile for the host
     std::shared_ptr<const CpuProgram> host_code;
     std::atomic<const CpuProgram *> host{nullptr};
     static constexpr int max_devices = 64;
     std::array<std::atomic<CudaProgram *>, max_devices> devices{};
 
+    TextAlgorithm read_in_turn() const;
+
 public:
-    /** Throws UserError for what is no algorithm text. */
-    explicit Program(const std::string &text);
+    /** \p read is called for every compilation, where compilers take turns; \p key describes what it gives completely.
+     * Throws what it throws. */
+    Program(std::string key, std::function<TextAlgorithm()> read);
 
     const TextAlgorithm &algorithm() const {
         return the_algorithm;
@@ -40,10 +46,14 @@ public:
     }
     const CpuProgram &on_host();
     CudaProgram &on_device(int device);
+    /** For an architecture, such as sm_90a: nothing is run, and no GPU is needed. */
+    CudaProgram &for_architecture(const std::string &architecture);
 };
 
-/** By the complete text. */
+/** By the complete text. Throws UserError for what is no algorithm text. */
 Program &program_of(const std::string &text);
+/** Of a Generator that is linked in. */
+Program &program_of(const GeneratorUse &use);
 
 /** A family is an ordered set of programs, of which a call takes the first that its arguments fit. */
 int64_t new_family();
@@ -52,8 +62,6 @@ void add_to_family(int64_t family, const std::string &text);
 /** The first program of the family for which `fits` gives true, else null; one that does not exist has none. */
 Program *find_in_family(int64_t family, const std::function<bool(Program &)> &fits);
 
-/** A program for an architecture, such as sm_90a: nothing is run, and no GPU is needed. */
-std::shared_ptr<CudaProgram> cuda_program_for(const std::string &text, const std::string &architecture);
 
 /** Threads that torch starts may have no CUDA context yet. */
 void make_context_current(int device);

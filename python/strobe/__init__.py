@@ -7,6 +7,7 @@
 from . import backend
 from ._explain import explain
 from ._library import attention
+from ._named import operators
 from .errors import ArgumentError, CompileError, GradientError, StrobeError, TraceError
 from .flex import AuxOutput, flex_attention
 
@@ -21,6 +22,7 @@ __all__ = [
     "backend",
     "explain",
     "flex_attention",
+    "operators",
 ]
 
 

@@ -1,4 +1,4 @@
-"""python -m strobe doctor: what is here, and what will be used."""
+"""python -m strobe doctor: what is here, and what will be used; prepare: kernels ahead of their first call."""
 
 from __future__ import annotations
 
@@ -63,12 +63,31 @@ def doctor() -> int:
     return 0 if good else 1
 
 
+def prepare(algorithms: list[str], architecture: str) -> int:
+    """Compiles kernels into the cache on disk: a call that needs one loads it."""
+    from . import _library
+    from .errors import StrobeError
+
+    failed = 0
+    for algorithm in algorithms:
+        try:
+            what, milliseconds = _library.ask("strobe_python_prepare", algorithm, architecture).split()
+            _line("ok", what, f"{algorithm} for {architecture}, {float(milliseconds):.0f} ms")
+        except StrobeError as error:
+            _line("NO", "refused", f"{algorithm}: {error}")
+            failed += 1
+    return 1 if failed else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m strobe", description="Attention compiled from Halide algorithms.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="what is here, and what will be used")
-    parser.parse_args()
-    return doctor()
+    ahead = commands.add_parser("prepare", help="compile algorithms of generators/ for a GPU, into the cache on disk")
+    ahead.add_argument("algorithms", nargs="+", metavar='"NAME dtype=bf16 head_dim=64"', help="an algorithm and its parameters")
+    ahead.add_argument("--arch", default="sm_90a", help="sm_90a, sm_80, ... (default sm_90a)")
+    arguments = parser.parse_args()
+    return doctor() if arguments.command == "doctor" else prepare(arguments.algorithms, arguments.arch)
 
 
 if __name__ == "__main__":

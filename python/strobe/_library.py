@@ -131,18 +131,23 @@ def _fake(algorithm: str, tensors: list[torch.Tensor], scalars: list[float]) -> 
     return [tensors[0].new_empty(s, dtype=TORCH_DTYPES[t]) for s, t in zip(shapes, types)]
 
 
-def _no_backward(ctx, *grads):
-    raise GradientError(
-        "strobe.attention has no backward pass yet: run it under torch.no_grad(), or detach its inputs, "
-        "or use torch.nn.attention.flex_attention for training"
-    )
+def no_backward(what: str):
+    """A backward pass that says that there is none."""
+
+    def backward(ctx, *grads):
+        raise GradientError(
+            f"{what} has no backward pass yet: run it under torch.no_grad(), or detach its inputs, "
+            "or use torch.nn.attention.flex_attention for training"
+        )
+
+    return backward
 
 
 _load_halide()
 torch.ops.load_library(str(library_path()))
 torch.library.register_fake("strobe::attention", _fake)
 torch.library.register_fake("strobe::_of_family", lambda family, tensors, scalars: [])  # none fits: the text is called
-torch.library.register_autograd("strobe::attention", _no_backward)
+torch.library.register_autograd("strobe::attention", no_backward("strobe.attention"))
 
 #: Skips the autograd key, which costs more than all else in the call, where the caller made sure that no gradient is asked for.
 below_autograd = torch._C._AutoDispatchBelowAutograd

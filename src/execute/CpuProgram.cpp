@@ -61,16 +61,20 @@ struct CpuProgram::Code {
 };
 
 CpuProgram::CpuProgram(const std::string &text, const Schedule &schedule)
+    : CpuProgram([&] { return read_algorithm_text(text); }, schedule) {
+}
+
+CpuProgram::CpuProgram(const std::function<TextAlgorithm()> &read, const Schedule &schedule)
     : code(std::make_unique<Code>()) {
     const std::lock_guard<std::mutex> lock(compiler_mutex());
     const auto start = std::chrono::steady_clock::now();
     const Target target = get_jit_target_from_environment()
                               .with_feature(Target::JIT)
                               .with_feature(Target::UserContext);
-    code->algorithm = read_algorithm_text(text);
+    code->algorithm = read();
     TextAlgorithm &a = code->algorithm;
     try {
-        Pipeline pipeline(a.funcs);
+        Pipeline pipeline = a.pipeline;
         autoschedule(pipeline, target, schedule);
         std::vector<Argument> args = a.arguments();
         args.insert(args.begin(), Argument("__user_context", Argument::InputScalar, type_of<const void *>(), 0,

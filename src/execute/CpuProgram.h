@@ -7,6 +7,7 @@
 #include "schedule/Schedule.h"
 #include "text/AlgorithmText.h"
 
+#include <functional>
 #include <memory>
 
 namespace strobe {
@@ -28,6 +29,8 @@ class CpuProgram {
 public:
     /** Compiles. Throws UserError. */
     explicit CpuProgram(const std::string &text, const Schedule &schedule = {});
+    /** The same of what \p read gives; called once, where compilers take turns. */
+    explicit CpuProgram(const std::function<TextAlgorithm()> &read, const Schedule &schedule = {});
     ~CpuProgram();
     CpuProgram(const CpuProgram &) = delete;
     CpuProgram &operator=(const CpuProgram &) = delete;

@@ -56,9 +56,14 @@ int position_of_name(const Things &things, const std::string &name) {
 }  // namespace
 
 CudaProgram::CudaProgram(const std::string &json, const std::string &architecture, PackageCache *cache)
-    : text(read_algorithm_text(json)) {
+    : CudaProgram(read_algorithm_text(json), json, architecture, cache) {
+}
+
+CudaProgram::CudaProgram(TextAlgorithm algorithm, const std::string &source, const std::string &architecture,
+                         PackageCache *cache)
+    : text(std::move(algorithm)) {
     const auto start = std::chrono::steady_clock::now();
-    const std::string key = cache ? package_key(json, architecture) : "";
+    const std::string key = cache ? package_key(source, architecture) : "";
     std::optional<KernelPackage> package = cache ? cache->find(key) : std::nullopt;
     cached = package.has_value();
     if (!package) {

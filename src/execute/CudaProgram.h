@@ -24,6 +24,8 @@ public:
     /** Takes the package from the cache, else compiles and puts it there. Throws
      * UserError. \p cache may be null. */
     CudaProgram(const std::string &text, const std::string &architecture, PackageCache *cache);
+    /** The same of an algorithm that \p key describes completely. */
+    CudaProgram(TextAlgorithm algorithm, const std::string &key, const std::string &architecture, PackageCache *cache);
 
     const TextAlgorithm &algorithm() const {
         return text;

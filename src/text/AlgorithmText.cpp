@@ -296,6 +296,7 @@ TextAlgorithm TextReader::read(const Json &json) {
         read_output(outputs.at(n), scope);
     }
     result.requirements = scope.requirements;
+    result.pipeline = Pipeline(result.funcs);
     return result;
 }
 

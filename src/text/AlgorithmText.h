@@ -64,10 +64,14 @@ struct TextAlgorithm {
 
     std::vector<Halide::Parameter> parameters;  // of the tensors, then of the scalars
     std::vector<Halide::Func> funcs;            // of the outputs
+    Halide::Pipeline pipeline;                  // of the funcs, with whatever it requires of the arguments
 
     /** The arguments of the compiled function: tensors, scalars. */
     std::vector<Halide::Argument> arguments() const;
 };
+
+/** Element types by their name in texts: float32, int64, ... */
+const std::map<std::string, Halide::Type> &text_types();
 
 /** Throws UserError that says where in the text (as a JSON pointer, /funcs/2/value/1)
  * and what would be legal. */

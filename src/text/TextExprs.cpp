@@ -380,12 +380,17 @@ Expr ExprReader::read(const Json &json) {
 
 }  // namespace
 
-Type text_type(const Json &json) {
+const std::map<std::string, Type> &text_types() {
     static const std::map<std::string, Type> types = {
         {"float16", Float(16)}, {"bfloat16", BFloat(16)}, {"float32", Float(32)}, {"float64", Float(64)},
         {"int8", Int(8)},       {"int16", Int(16)},       {"int32", Int(32)},     {"int64", Int(64)},
         {"uint8", UInt(8)},     {"uint16", UInt(16)},     {"uint32", UInt(32)},   {"bool", Bool()},
     };
+    return types;
+}
+
+Type text_type(const Json &json) {
+    const std::map<std::string, Type> &types = text_types();
     auto it = types.find(json.string());
     if (it == types.end()) {
         std::vector<std::string> known;

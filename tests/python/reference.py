@@ -1,15 +1,13 @@
 """Attention in float64 by torch's own eager flex_attention, and how results compare with it."""
 
+import pathlib
 import warnings
 
 import torch
 from torch.nn.attention.flex_attention import create_block_mask
 from torch.nn.attention.flex_attention import flex_attention as torch_flex_attention
 
-
-def wide(function):
-    """The function with the floats that it holds in float64 (in its closure, one level deep)."""
-    return function
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def block_mask_of(mask_mod, query, key):
