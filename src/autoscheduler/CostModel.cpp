@@ -19,6 +19,8 @@ constexpr double overlap_alone = 2.6, overlap = 3.5;
 constexpr double overlap_of_turns = 6, handover_clocks = 25;
 /** Barriers, the matrix unit's fill and drain, waits for the row maxima: once a tile. */
 constexpr double step_clocks = 470;
+/** Where the tiles that a warpgroup has to do with are only known at run time, turns are waited for in vain. */
+constexpr double turns_in_vain = 1.1;
 /** From the release of a stage to its next tile, under load; hidden behind the tiles that are in flight. */
 constexpr double load_latency = 1800;
 /** Per block: the first tile's scores and the last one's sums, which nothing overlaps, and the results. With
@@ -156,7 +158,7 @@ double CostModel::pass_clocks(const TileCost &t, const TileVisits &v, const Choi
             clocks += v.together[k] * gpu_clocks(t, c, v.partial, k);
         }
     }
-    return std::max(clocks, v.of_block * t.arrival);
+    return std::max(clocks * (turns && v.judged ? turns_in_vain : 1), v.of_block * t.arrival);
 }
 
 TileCost CostModel::cpu_tile(size_t pass, const Choices &c, double partial) const {

@@ -27,8 +27,18 @@ std::set<std::string> given_names(const Schedule &given) {
     return names;
 }
 
-/** Among those with as many rows: less shared memory first. */
+/** Warpgroups that are at different tiles need more of them in flight. */
+bool drifts(const Candidate &c) {
+    const bool turns = c.choices.pingpong && c.choices.consumers > 1;
+    return !turns && std::any_of(c.estimate.visits.begin(), c.estimate.visits.end(),
+                                 [](const TileVisits &v) { return v.judged || v.skew > 1; });
+}
+
+/** Among those with as many rows: less shared memory first, but of equal tiles more stages where they help. */
 bool simpler(const Candidate &a, const Candidate &b) {
+    if (a.choices.stream_tile == b.choices.stream_tile && drifts(a) && drifts(b)) {
+        return a.choices.query_tile == b.choices.query_tile && a.choices.stages > b.choices.stages;
+    }
     const auto key = [](const Candidate &c) {
         return std::make_tuple(c.estimate.footprint.shared_bytes, c.choices.stages, c.choices.stream_tile);
     };

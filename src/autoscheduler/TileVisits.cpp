@@ -164,9 +164,9 @@ class Counter {
         return e.defined() ? evaluate(e, variables) : std::nullopt;
     }
 
-    /** What rows see under a mask over data: assumed_run, at any position, its two edges in partial tiles. */
+    /** What rows see under a mask over data: a run of keys, at any position, its two edges in partial tiles. */
     void assume_run(int64_t from, int64_t to, int64_t count, double &live, double &partial) const {
-        live = std::min((double)(to - from), (double)(assumed_run + count) / stream_tile + 1);
+        live = std::min((double)(to - from), ((double)columns / assumed_documents + (double)count) / stream_tile + 1);
         partial = std::min(live, 2.0);
     }
 

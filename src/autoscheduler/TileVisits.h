@@ -23,12 +23,12 @@ struct TileVisits {
     int skew = 0;                  // most tiles that a block visits and one of its groups does not
     double partial = 0;            // fraction of the visited ones that carry the mask's code
     bool judged = false;           // each tile of the solved range is judged, for it may be dead
-    bool data_dependent = false;   // the verdict needs data: see assumed_run
+    bool data_dependent = false;   // the verdict needs data: see assumed_documents
 };
 
-/** What a mask over data is assumed to leave of each row, if it can rule tiles out: a run of this many
+/** What a mask over data is assumed to leave of each row, if it can rule tiles out: a run of this share of the
  * keys, as documents do. Only the ranking of schedules depends on it. */
-constexpr int assumed_run = 1024;
+constexpr int assumed_documents = 12;
 
 /** \p shape must be complete; \p query_tile is a multiple of \p group_rows. */
 TileVisits count_visits(const ReductionGraph &graph, const Plan &plan, const MaskVerdict &mask, const Shape &shape,

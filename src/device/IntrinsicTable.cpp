@@ -55,6 +55,8 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"label", "STROBE_{c0}:"},
         {"branch_if", "{ .reg .pred %sp; setp.ne.s32 %sp, {0}, 0; @%sp bra STROBE_{c0}; }"},
         {"nothing", ""},
+        {"grid_wait", "griddepcontrol.wait;"},
+        {"grid_release", "griddepcontrol.launch_dependents;"},
         {"sync_threads", "bar.sync 0;"},
         {"sync_warp", "bar.warp.sync -1;"},
         {"named_sync", "bar.sync {0}, {1};"},

@@ -148,8 +148,8 @@ class Explainer {
         }
         text << "; " << number(visits.mean * visits.partial) << " of them partial, which alone carry the mask's code\n";
         if (visits.data_dependent) {
-            item("") << "assuming that a row sees a run of " << assumed_run
-                     << " keys: the verdict is taken at run time\n";
+            item("") << "assuming that a row sees a run of 1/" << assumed_documents
+                     << " of the keys: the verdict is taken at run time\n";
         }
     }
 

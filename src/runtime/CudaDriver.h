@@ -36,6 +36,19 @@ constexpr int map_u8 = 0, map_u16 = 1, map_u32 = 2, map_i32 = 3, map_u64 = 4, ma
               map_f64 = 8, map_bf16 = 9;
 constexpr int map_interleave_none = 0, map_l2_promotion_256 = 3, map_fill_zero = 0;
 
+/** CUlaunchAttribute and CUlaunchConfig. */
+struct LaunchAttribute {
+    int id = 0;
+    alignas(8) char value[64] = {};
+};
+struct LaunchConfig {
+    unsigned grid[3] = {1, 1, 1}, block[3] = {1, 1, 1}, shared_bytes = 0;
+    Stream stream = nullptr;
+    LaunchAttribute *attributes = nullptr;
+    unsigned num_attributes = 0;
+};
+constexpr int launch_programmatic_serialization = 6;
+
 /** name in the table, symbol, result, arguments. The second list may be missing in old drivers. */
 #define STROBE_CUDA_REQUIRED(X)                                                                                   \
     X(init, "cuInit", (unsigned))                                                                                 \
@@ -74,7 +87,8 @@ constexpr int map_interleave_none = 0, map_l2_promotion_256 = 3, map_fill_zero =
     X(device_primary_ctx_retain, "cuDevicePrimaryCtxRetain", (Context *, Device))                                  \
     X(ctx_set_current, "cuCtxSetCurrent", (Context))                                                               \
     X(ctx_get_id, "cuCtxGetId", (Context, unsigned long long *))                                                   \
-    X(func_load, "cuFuncLoad", (Function))
+    X(func_load, "cuFuncLoad", (Function))                                                                         \
+    X(launch_kernel_ex, "cuLaunchKernelEx", (const LaunchConfig *, Function, void **, void **))
 
 /** The functions of one driver library. */
 struct Driver {

@@ -83,7 +83,8 @@ std::string describe_plan(const KernelPackage &package, const LaunchPlan &plan) 
         return "{\"entry\": " + quoted(k.entry) + ", \"threads\": " + std::to_string(k.threads) +
                ", \"shared_bytes\": " + std::to_string(k.shared_bytes) +
                ", \"work\": " + describe_count(package, k.work) + ", \"persistent\": " + flag(k.persistent) +
-               ", \"blocks_per_sm\": " + std::to_string(k.blocks_per_sm) + "}";
+               ", \"blocks_per_sm\": " + std::to_string(k.blocks_per_sm) +
+               ", \"overlaps\": " + flag(k.overlaps) + "}";
     };
     const auto map = [&](const TensorMapSpec &m) {
         return "{\"buffer\": " + quoted(package.buffers[m.buffer].name) +

@@ -13,7 +13,7 @@ namespace {
 // Layout: magic, format version, size of the payload, checksum of the payload,
 // payload. The checksum is taken over every byte after itself.
 constexpr char magic[8] = {'S', 'T', 'R', 'O', 'B', 'E', 'K', 'P'};
-constexpr uint32_t format_version = 2;
+constexpr uint32_t format_version = 3;
 constexpr size_t header_size = sizeof(magic) + sizeof(uint32_t) + 2 * sizeof(uint64_t);
 constexpr size_t checksum_offset = header_size - sizeof(uint64_t);
 
@@ -170,6 +170,7 @@ STROBE_FIELDS(KernelSpec) {
     a.list(x.work, "a kernel's work");
     a.flag(x.persistent, "a kernel's persistent flag");
     a.number(x.blocks_per_sm);
+    a.flag(x.overlaps, "a kernel's overlaps flag");
 }
 STROBE_FIELDS(LaunchPlan) {
     a.text(x.schedule, "a plan's schedule", max_text);

@@ -85,6 +85,7 @@ struct KernelSpec {
     Count work;               // units of work
     bool persistent = false;  // blocks = min(work, multiprocessors * blocks_per_sm); else one a unit
     int32_t blocks_per_sm = 1;
+    bool overlaps = false;    // may start while the kernel before it runs; it waits by itself for what it needs of it
 };
 
 /** One way to run the algorithm: its kernels in order. */

@@ -160,8 +160,9 @@ void *parameter(const KernelPackage &package, const ParamSpec &param, LaunchValu
     return word;
 }
 
+/** behind_own: the launch has put an earlier kernel on the stream. Only that one may be overlapped. */
 void launch_kernel(const KernelPackage &package, const KernelSpec &kernel, cuda::Function function,
-                   LaunchValues &values, int64_t blocks, cuda::Stream stream) {
+                   LaunchValues &values, int64_t blocks, cuda::Stream stream, bool behind_own) {
     uint64_t words[max_params];
     void *parameters[max_params];
     for (size_t i = 0; i < kernel.params.size(); i++) {
@@ -170,8 +171,23 @@ void launch_kernel(const KernelPackage &package, const KernelSpec &kernel, cuda:
     strobe_debug(2) << package.name << ": " << kernel.entry << " on " << blocks << " blocks of " << kernel.threads
                     << " threads\n";
     const cuda::Driver &driver = cuda::driver();
-    const cuda::Result result = driver.launch_kernel(function, unsigned(blocks), 1, 1, unsigned(kernel.threads), 1, 1,
-                                                     unsigned(kernel.shared_bytes), stream, parameters, nullptr);
+    cuda::Result result = 0;
+    if (kernel.overlaps && behind_own && driver.launch_kernel_ex) {
+        cuda::LaunchAttribute overlap;
+        overlap.id = cuda::launch_programmatic_serialization;
+        overlap.value[0] = 1;
+        cuda::LaunchConfig config;
+        config.grid[0] = unsigned(blocks);
+        config.block[0] = unsigned(kernel.threads);
+        config.shared_bytes = unsigned(kernel.shared_bytes);
+        config.stream = stream;
+        config.attributes = &overlap;
+        config.num_attributes = 1;
+        result = driver.launch_kernel_ex(&config, function, parameters, nullptr);
+    } else {
+        result = driver.launch_kernel(function, unsigned(blocks), 1, 1, unsigned(kernel.threads), 1, 1,
+                                      unsigned(kernel.shared_bytes), stream, parameters, nullptr);
+    }
     if (result != 0) {
         strobe_runtime_failure() << "cannot launch " << kernel.entry << " of " << package.name << " on " << blocks
                                  << " blocks of " << kernel.threads << " threads with " << kernel.shared_bytes
@@ -312,9 +328,19 @@ int LoadedPackage::launch(const TensorArgument *tensors, int num_tensors, const 
         lock = std::unique_lock<std::mutex>(loaded.workspaces->mutex);
         take_workspaces(the_package, plan, *loaded.workspaces, stream, options, values);
     }
+    bool launched = false;
     for (size_t k = 0; k < plan.kernels.size(); k++) {
         if (grids[k] > 0) {
-            launch_kernel(the_package, plan.kernels[k], loaded.code.functions[index][k], values, grids[k], stream);
+            try {
+                launch_kernel(the_package, plan.kernels[k], loaded.code.functions[index][k], values, grids[k], stream,
+                              launched);
+            } catch (...) {
+                if (launched) {
+                    loaded.workspaces->forget_zeroed();
+                }
+                throw;
+            }
+            launched = true;
         }
     }
     return index;

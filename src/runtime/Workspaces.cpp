@@ -131,6 +131,15 @@ Workspaces::Addresses Workspaces::take_captured(cuda::Stream stream, unsigned lo
     return {found->plain.address, found->zeroed.address};
 }
 
+void Workspaces::forget_zeroed() {
+    for (auto &[stream, memory] : streams) {
+        memory.zeroed = {};
+    }
+    for (CaptureMemory &memory : captures) {
+        memory.zeroed = {};
+    }
+}
+
 Workspaces::Addresses Workspaces::take(cuda::Stream stream, uint64_t plain_bytes, uint64_t zeroed_bytes) {
     const cuda::Driver &driver = cuda::driver();
     plain_bytes = round_up(plain_bytes);

@@ -41,6 +41,10 @@ public:
      * kernels must not come between them. */
     Addresses take(cuda::Stream stream, uint64_t plain_bytes, uint64_t zeroed_bytes);
 
+    /** Gives later launches other zeroed memory: one failed between its kernels, and what the
+     * last of them clears stays as it is. The caller holds `mutex`. */
+    void forget_zeroed();
+
     /** At least 256 bytes that no kernel may read meaning from: what maps of empty tensors point at. */
     uint64_t empty_page() const {
         return empty;

@@ -149,7 +149,8 @@ TEST(KnownPoints, SlidingWindow) {
             ScheduleChoice r = choose(head(size, Mask::Window), shape);
             EXPECT_EQ(r.choices.query_tile, size == 64 ? 192 : 128) << shape << "\n" << table(r);
             EXPECT_EQ(r.choices.stream_tile, 64) << shape << "\n" << table(r);
-            EXPECT_GE(r.choices.stages, 3) << shape << "\n" << table(r);
+            // Measured: 4 stages take 2 to 5 % less than 3 at head dimension 64, 0 to 1 % at 128.
+            EXPECT_GE(r.choices.stages, size == 64 ? 4 : 3) << shape << "\n" << table(r);
             EXPECT_FALSE(r.choices.pingpong) << "turns hold up warpgroups that skip different tiles\n" << table(r);
         }
     }
@@ -162,27 +163,31 @@ TEST(KnownPoints, SlidingWindow) {
     EXPECT_LT(r.estimate.milliseconds, full.estimate.milliseconds / 15);
 }
 
-/** Narrow tiles and several of them in flight, as measured: what the mask reads takes registers from the
- * scores, documents end anywhere, and the producer judges tiles meanwhile. */
+/** As measured: documents end anywhere, so tiles are narrow where documents are short, and several of them
+ * are in flight; with long documents wider ones save steps (4 stages of 64, 96, 112 keys took 0.283, 0.260, 0.260 ms
+ * at 16,384 and 0.075, 0.077, 0.084 ms at 1,024; 2 stages of 112 took 0.263 and 0.089). */
 TEST(KnownPoints, DocumentMasks) {
-    for (const char *shape : {"S=16384 H=16 B=1", "S=4096 H=16 B=4", "S=1024 H=16 B=16"}) {
+    for (const std::string shape : {"S=16384 H=16 B=1", "S=4096 H=16 B=4", "S=1024 H=16 B=16"}) {
         ScheduleChoice r = choose(head(64, Mask::Document), shape);
+        const bool short_rows = shape == "S=1024 H=16 B=16";
         EXPECT_EQ(r.choices.query_tile, 192) << shape << "\n" << table(r);
-        EXPECT_GE(r.choices.stream_tile, 64) << shape << "\n" << table(r);
-        EXPECT_LE(r.choices.stream_tile, 80) << shape << "\n" << table(r);
-        EXPECT_GE(r.choices.stages, 3) << shape << "\n" << table(r);
+        EXPECT_GE(r.choices.stream_tile, short_rows ? 64 : 96) << shape << "\n" << table(r);
+        EXPECT_LE(r.choices.stream_tile, 96) << shape << "\n" << table(r);
+        EXPECT_EQ(r.choices.stages, 4) << shape << "\n" << table(r);
+        EXPECT_FALSE(r.choices.pingpong) << "nobody knows whose turn comes to nothing\n" << shape << "\n" << table(r);
         EXPECT_EQ(r.choices.producer_registers, 56) << "it judges tiles";
     }
 }
 
-/** Nothing is known of the data, so a run of assumed_run keys is taken for what each row sees. */
+/** Nothing is known of the data, so a twelfth of the keys, in one run, is taken for what each row sees. */
 TEST(KnownPoints, DataDependentMasksAssumeARun) {
     ScheduleChoice r = choose(head(64, Mask::Document), "S=4096 H=16 B=4");
     const TileVisits &v = r.estimate.visits[0];
     EXPECT_TRUE(v.data_dependent);
     EXPECT_TRUE(v.judged);
-    EXPECT_NEAR(v.mean, (assumed_run + 64) / (double)r.choices.stream_tile + 1, 0.01);
-    EXPECT_NEAR(v.of_block, (assumed_run + r.choices.query_tile) / (double)r.choices.stream_tile + 1, 0.01);
+    const int run = 4096 / assumed_documents;
+    EXPECT_NEAR(v.mean, (run + 64) / (double)r.choices.stream_tile + 1, 0.01);
+    EXPECT_NEAR(v.of_block, (run + r.choices.query_tile) / (double)r.choices.stream_tile + 1, 0.01);
     EXPECT_NEAR(v.partial * v.mean, 2, 0.01) << "its two ends";
     ScheduleChoice shorter = choose(head(64, Mask::Document), "S=256 H=16 B=4");
     EXPECT_LE(shorter.estimate.visits[0].mean, (double)shorter.estimate.visits[0].tiles);

@@ -229,8 +229,33 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
     }
     state()->launch_count++;
     state()->launches.push_back(launch);
-    const auto found = state()->fail_with.find("cuLaunchKernel");
-    return found == state()->fail_with.end() ? 0 : found->second;
+    for (const std::string &what : {std::string("cuLaunchKernel"), launch.entry}) {
+        const auto found = state()->fail_with.find(what);
+        if (found != state()->fail_with.end()) {
+            return found->second;
+        }
+    }
+    return 0;
+}
+
+struct LaunchConfig {
+    unsigned grid[3], block[3], shared;
+    void *stream;
+    void *attributes;
+    unsigned num_attributes;
+};
+
+int cuLaunchKernelEx(const LaunchConfig *config, void *function, void **params, void **extra) {
+    const size_t before = state()->launches.size();
+    const int result = cuLaunchKernel(function, config->grid[0], config->grid[1], config->grid[2], config->block[0],
+                                      config->block[1], config->block[2], config->shared, config->stream, params, extra);
+    const Lock lock(state()->mutex);
+    if (state()->launches.size() > before) {
+        state()->launches.back().overlaps =
+            config->num_attributes == 1 && *static_cast<const int *>(config->attributes) == 6 &&
+            *reinterpret_cast<const int *>(static_cast<const char *>(config->attributes) + 8) == 1;
+    }
+    return result;
 }
 
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {

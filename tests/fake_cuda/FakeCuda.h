@@ -18,6 +18,7 @@ struct FakeLaunch {
     unsigned blocks = 0, grid_y = 0, grid_z = 0, threads = 0, shared = 0;
     void *stream = nullptr;
     void *context = nullptr;
+    bool overlaps = false;  // launched with programmatic stream serialization
     std::vector<std::vector<uint8_t>> params;  // as many as param_sizes has for the entry
 
     template<typename T>
@@ -44,7 +45,7 @@ struct FakeCuda {
     std::set<std::string> entries;                        // kernels that every module has
     std::map<std::string, std::vector<int>> param_sizes;  // bytes of each parameter of a kernel
     std::string module_log;                               // non-empty: loading fails with this text
-    std::map<std::string, int> fail_with;                 // symbol -> result
+    std::map<std::string, int> fail_with;                 // symbol, or a kernel's entry -> result
     std::map<void *, unsigned long long> capturing;       // stream -> capture
     std::map<void *, unsigned long long> stream_ids;      // stream -> number; else its address
     unsigned long long context_number = 7;                // which context is current

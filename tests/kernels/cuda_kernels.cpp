@@ -168,7 +168,7 @@ double cost(const LaunchPlan &plan, int keys) {
     return plan.cost_per_unit + plan.cost_per_step * ((keys + tile - 1) / tile);
 }
 
-/** Long rows without a mask get a plan of their own at head dimension 128, and nothing else does. */
+/** Long rows get a plan of their own at head dimension 128, unless a mask keeps them short. */
 TEST(CudaChoices, SeveralPlansWhereTheyPay) {
     const CudaCompilation c = compile_variant("full", "bf16", 128, 128);
     ASSERT_EQ(c.package.plans.size(), 2u) << c.package.plans[0].schedule;
@@ -181,11 +181,32 @@ TEST(CudaChoices, SeveralPlansWhereTheyPay) {
     if (find_ptxas()) {
         EXPECT_EQ(c.kernels.size(), 2u) << c.statistics();
     }
-    for (const std::string variant : {"causal", "sliding_window", "document_mask"}) {
+    for (const std::string variant : {"causal", "sliding_window"}) {
         const Instance instance =
             build_algorithm(variant, {{"dtype", "bf16"}, {"head_dim", "128"}}, get_host_target());
         EXPECT_EQ(strobe::compile(instance.outputs, cuda_target()).schedules.choices.size(), 1u) << variant;
     }
+}
+
+/** Documents: one kernel summarises the ids, one puts the blocks of rows in order, and only the first waits for
+ * what was on the stream before. A mask that does not know of heads is judged once for all of them. */
+TEST(CudaKernels, OfDataMasksOrderTheirBlocks) {
+    const CudaCompilation c = compile_variant("document_mask", "bf16", 64, 64);
+    ASSERT_EQ(c.package.plans.size(), 1u);
+    const LaunchPlan &plan = c.package.plans[0];
+    ASSERT_EQ(plan.kernels.size(), 3u);
+    const KernelSpec &summary = plan.kernels[0], &order = plan.kernels[1], &attend = plan.kernels[2];
+    EXPECT_FALSE(summary.overlaps);
+    EXPECT_TRUE(order.overlaps);
+    EXPECT_TRUE(attend.overlaps);
+    EXPECT_EQ(order.work.size(), 2u) << "rows and batch entries";
+    EXPECT_EQ(attend.work.size(), 3u) << "rows, heads and batch entries";
+    EXPECT_EQ(order.work[0].divisor, plan.query_tile);
+    int zeroed = 0;
+    for (const WorkspaceSpec &w : plan.workspaces) {
+        zeroed += w.zeroed;
+    }
+    EXPECT_EQ(zeroed, 2) << "the queue and the classes of costs";
 }
 
 /** Windows of a few hundred keys: small tiles, more of them in flight. */

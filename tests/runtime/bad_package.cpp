@@ -26,7 +26,7 @@ TEST(BadPackage, OtherVersion) {
     auto bytes = serialize_package(sample_package());
     bytes[8] = 9;
     expect_error<RuntimeFailure>([&] { parse_package(bytes.data(), bytes.size()); },
-                                 {"format version 9", "reads version 2", "compile the algorithm again"});
+                                 {"format version 9", "reads version 3", "compile the algorithm again"});
 }
 
 TEST(BadPackage, Damaged) {

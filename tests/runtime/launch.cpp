@@ -161,6 +161,45 @@ TEST_F(Launch, SkipsKernelsWithoutWork) {
     EXPECT_EQ(fake.launches[2].entry, "attend");
 }
 
+TEST_F(Launch, OverlapsOnlyItsOwnKernels) {
+    KernelPackage package = sample_package();
+    package.plans[0].kernels[0].overlaps = true;
+    KernelSpec summarise = package.plans[0].kernels[0];
+    summarise.entry = "summarise";
+    summarise.params = {{ParamSpec::Kind::GridSize, 0, 0}};
+    summarise.work = {{1, 1, 128}};
+    package.plans[0].kernels.insert(package.plans[0].kernels.begin(), summarise);
+    fake.param_sizes["summarise"] = {4};
+    LoadedPackage loaded(package);
+    launch(loaded, sample_tensors(100, 300));
+    launch(loaded, sample_tensors(100, 0));  // only "attend" has work
+    ASSERT_EQ(fake.launch_count, 3);
+    EXPECT_FALSE(fake.launches[0].overlaps) << "the first kernel must wait for what the caller put on the stream";
+    EXPECT_TRUE(fake.launches[1].overlaps);
+    EXPECT_FALSE(fake.launches[2].overlaps);
+}
+
+TEST_F(Launch, GivesUpZeroedMemoryWhenALaunchFailsHalfway) {
+    KernelPackage package = sample_package();
+    KernelSpec summarise = package.plans[0].kernels[0];
+    summarise.entry = "summarise";
+    package.plans[0].kernels.insert(package.plans[0].kernels.begin(), summarise);
+    package.plans[0].kernels[0].params = {{ParamSpec::Kind::Workspace, 0, 0}};
+    WorkspaceSpec counter;
+    counter.zeroed = true;
+    package.plans[0].workspaces = {counter};
+    fake.param_sizes["summarise"] = {8};
+    LoadedPackage loaded(package);
+    launch(loaded, sample_tensors());
+    launch(loaded, sample_tensors());
+    EXPECT_EQ(fake.launches[0].param<uint64_t>(0), fake.launches[2].param<uint64_t>(0));
+    fake.fail_with["attend"] = 700;
+    EXPECT_THROW(launch(loaded, sample_tensors()), RuntimeFailure);
+    fake.fail_with.clear();
+    launch(loaded, sample_tensors());
+    EXPECT_NE(fake.launches[0].param<uint64_t>(0), fake.launches[6].param<uint64_t>(0));
+}
+
 TEST_F(Launch, EncodesTensorMaps) {
     LoadedPackage loaded(sample_package());
     auto tensors = sample_tensors();

@@ -1,4 +1,5 @@
 #include "StreamKernel.h"
+#include "Walk.h"
 
 namespace strobe::cuda {
 
@@ -157,7 +158,7 @@ void StreamKernel::load_range_columns(Code &code, Elements &elements) {
         code.loop(
             "column_tiles",
             [&] {
-                set_tile(code, elements,
+                set_tile(code, elements, program,
                          Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - Code::get_int("step"));
                 code.run("barrier_wait", {},
                          {barrier(first.empty) + u32(8 * stage_of(first, iteration)), phase_of(first, iteration) ^ u32(1)});
@@ -181,7 +182,7 @@ void StreamKernel::load_judged_columns(Code &code, Elements &elements) {
                      {barrier(note_barriers) + u32(8 * stage_of(first, iteration)), phase_of(first, iteration)});
             code.set("note", device::call(Int(32), "load_shared", {}, {note_address(iteration)}));
             code.when(Code::get_int("note") >= 0, [&] {
-                set_tile(code, elements, Code::get_int("note") >> note_bits());
+                set_tile(code, elements, program, Code::get_int("note") >> note_bits());
                 load_columns(code, elements, (Code::get_int("note") & partial_bits) != 0);
             });
             announce_columns(code);

@@ -1,4 +1,5 @@
 #include "StreamKernel.h"
+#include "Walk.h"
 
 #include "support/Error.h"
 
@@ -191,7 +192,7 @@ void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const
 void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
     const Expr iteration = Code::get_int("iteration");
     if (scans()) {
-        set_tile(code, elements, Code::get_int("note") >> note_bits());
+        set_tile(code, elements, program, Code::get_int("note") >> note_bits());
     } else {
         code.set("stream_lo", Code::get_int("stream_lo") - program.stream_tile);
         wait_full(code, scores, iteration);
@@ -255,7 +256,7 @@ void StreamKernel::skip_tile(Code &code) {
 void StreamKernel::set_own_range(Code &code, Elements &elements) {
     const Expr end = Code::get_int("tile_first") + Code::get_int("tile_count");
     if (has_range()) {
-        set_range(code, elements, "own_first", "own_count");
+        set_range(code, elements, program, pass.mask, "own_first", "own_count");
         const Expr own_end = Code::get_int("own_first") + Code::get_int("own_count");
         code.set("skips", select(Code::get_int("own_count") > 0, clamp(end - own_end, 0, Code::get_int("tile_count")),
                                  Code::get_int("tile_count")));
@@ -265,7 +266,7 @@ void StreamKernel::set_own_range(Code &code, Elements &elements) {
     }
     // Rows beyond the end of the tensor have no tile.
     code.when(Code::get_int("query_lo") > last_row(64), [&] { code.set("skips", Code::get_int("tile_count")); });
-    set_tile(code, elements, end - Code::get_int("skips"));
+    set_tile(code, elements, program, end - Code::get_int("skips"));
     code.set("stream_stop", Code::get_int("stream_lo") -
                                 (end - Code::get_int("skips") - max(Code::get_int("own_first"), Code::get_int("tile_first"))) *
                                     program.stream_tile);

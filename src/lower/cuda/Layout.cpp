@@ -20,9 +20,9 @@ int align(int x, int to) {
 
 StreamKernel::StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
                            const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan,
-                           KernelSpec &kernel, const std::map<std::string, int> &summary_workspace)
+                           KernelSpec &kernel, const BlockOrder &order)
     : program(program), pass(pass), choices(choices), arguments(arguments), package(package), plan(plan),
-      kernel(kernel), params(arguments, kernel), summary_workspace(summary_workspace) {
+      kernel(kernel), params(arguments, kernel), order(order) {
     sort_ops();
     find_lane_partial();
     find_columns();

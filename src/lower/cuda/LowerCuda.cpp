@@ -78,9 +78,13 @@ KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &a
     plan.steps = {arguments.extent_of(program.stream, program.stream_tile)};
     const std::string entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
     std::vector<std::pair<Stmt, KernelParameters>> summaries;
-    std::map<std::string, int> workspaces;
-    if (needs_scan(program.passes[0].mask)) {
-        workspaces = add_summary_kernels(program, program.passes[0], arguments, package, plan, entry, summaries);
+    BlockOrder order;
+    const bool scans = needs_scan(program.passes[0].mask);
+    if (scans) {
+        // Parameters refer to the specs, which must not move.
+        plan.kernels.reserve(program.passes[0].mask.summaries.size() + 2);
+        const auto tables = add_summary_kernels(program, program.passes[0], arguments, package, plan, entry, summaries);
+        order = add_order_kernel(program, program.passes[0], arguments, package, plan, entry, tables, summaries);
     }
     KernelSources sources;
     for (size_t k = 0; k < summaries.size(); k++) {
@@ -89,7 +93,8 @@ KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &a
     KernelSpec kernel;
     kernel.entry = entry;
     kernel.work = work_of(program, arguments);
-    StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel, workspaces);
+    kernel.overlaps = scans;
+    StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel, order);
     sources.add(stream.build(), kernel, stream.parameters());
     plan.kernels.push_back(kernel);
     package.plans.push_back(plan);

@@ -1,4 +1,5 @@
 #include "StreamKernel.h"
+#include "Walk.h"
 
 namespace strobe::cuda {
 
@@ -67,7 +68,12 @@ void StreamKernel::draw_ticket(Code &code) {
     code.set("ticket",
              cast<int32_t>(device::call(UInt(32), "atomic_add", {}, {params.workspace(counter), u32(1)})));
     code.when(Code::get_int("ticket") == total_work() - 1,
-              [&] { code.run("store_global", {}, {params.workspace(counter), u32(0)}); });
+              [&] {
+                  code.run("store_global", {}, {params.workspace(counter), u32(0)});
+                  if (scans()) {
+                      clear_order(code, order, params);
+                  }
+              });
 }
 
 /** The walk of one thread. Where tiles must be judged at run time, another warp does
@@ -93,7 +99,7 @@ Stmt StreamKernel::producer() {
         "produce",
         [&] {
             decode(code, elements);
-            set_range(code, elements, "tile_first", "tile_count");
+            set_range(code, elements, program, pass.mask, "tile_first", "tile_count");
             slot_free();
             const std::vector<std::string> registers = slot_registers();
             for (size_t n = 0; n < registers.size(); n++) {
@@ -139,7 +145,7 @@ void StreamKernel::produce_range(Code &code, Elements &elements) {
         code.loop(
             "produce_tiles",
             [&] {
-                set_tile(code, elements,
+                set_tile(code, elements, program,
                          Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - Code::get_int("step"));
                 produce_tile(code, elements);
                 code.set("iteration", Code::get_int("iteration") + 1);

@@ -1,5 +1,5 @@
 #include "StreamKernel.h"
-
+#include "Walk.h"
 
 
 namespace strobe::cuda {
@@ -88,27 +88,6 @@ std::string of_warpgroup(const std::string &name, int w) {
 
 }  // namespace
 
-/** Least and greatest element of a load over a warpgroup's 64 rows, by the whole warp. */
-void StreamKernel::reduce_over_rows(Code &code, Elements &elements, const Summary &summary, int w) {
-    const std::string least = of_warpgroup(plain(summary.name) + "_least", w);
-    const std::string greatest = of_warpgroup(plain(summary.name) + "_greatest", w);
-    const Type type = summary_type(program, summary);
-    elements.bindings["$element"] = [] { return Code::get_int("element"); };
-    const Expr load = cast(type, substitute(program.query.name, Variable::make(Int(32), "$element"), summary.load));
-    for (int step = 0; step < 2; step++) {
-        code.set("element", max(min(Code::get_int("query_lo") + step * 32 + thread_index() % 32, last_row(64)), 0));
-        code.set("value", elements.row_value(load, 0));
-        const Expr value = device::get(type, "value", 0);
-        code.set(least, step == 0 ? value : min(device::get(type, least, 0), value));
-        code.set(greatest, step == 0 ? value : max(device::get(type, greatest, 0), value));
-    }
-    for (int mask = 16; mask > 0; mask /= 2) {
-        const Expr low = device::get(type, least, 0), high = device::get(type, greatest, 0);
-        code.set(least, min(low, device::shuffle_xor(low, mask)));
-        code.set(greatest, max(high, device::shuffle_xor(high, mask)));
-    }
-}
-
 /** The lane's tile, `ahead` tiles behind the current step; any one where the range has no more. */
 void StreamKernel::set_candidate(Code &code, int ahead) {
     code.set("candidate", min(Code::get_int("step") + (thread_index() % 32 + ahead), Code::get_int("tile_count") - 1) +
@@ -123,7 +102,7 @@ void StreamKernel::load_summaries(Code &code) {
         }
         const Type type = summary_type(program, summary);
         const Expr at = summary_address(program, summary, arguments, package, params,
-                                        params.workspace(summary_workspace.at(summary.name)), Code::get_int("candidate"),
+                                        params.workspace(order.summaries.at(summary.name)), Code::get_int("candidate"),
                                         [](const std::string &axis) { return Code::get_int("axis_" + plain(axis)); });
         const std::string name = plain(summary.name);
         code.set(name + "_next_least", device::call(type, "load_workspace", {}, {at}));
@@ -137,32 +116,24 @@ void StreamKernel::judge(Code &code, Elements &elements) {
     const Expr lane = thread_index() % 32;
     for (const Summary &summary : pass.mask.summaries) {
         if (summary.axis != program.query.name) {
-            const Type type = summary_type(program, summary), declared = summary.load.type();
+            const Type type = summary_type(program, summary);
             const std::string name = plain(summary.name);
             for (const char *which : {"_least", "_greatest"}) {
                 code.set(name + which, device::get(type, name + "_next" + which, 0));
-                const std::string from = name + which;
-                elements.bindings[summary.name + (which == std::string("_least") ? ".min" : ".max")] = [=] {
-                    return cast(declared, device::get(type, from, 0));
-                };
             }
+            bind_summary(elements, program, summary, name + "_least", name + "_greatest");
         }
     }
     set_candidate(code, 32);
     load_summaries(code);
     set_candidate(code, 0);
-    set_tile(code, elements, Code::get_int("candidate"));
+    set_tile(code, elements, program, Code::get_int("candidate"));
     for (int w = 0; w < choices.consumers; w++) {
         for (const Summary &summary : pass.mask.summaries) {
             if (summary.axis == program.query.name) {
-                const Type type = summary_type(program, summary), declared = summary.load.type();
                 const std::string name = plain(summary.name);
-                elements.bindings[summary.name + ".min"] = [=] {
-                    return cast(declared, device::get(type, of_warpgroup(name + "_least", w), 0));
-                };
-                elements.bindings[summary.name + ".max"] = [=] {
-                    return cast(declared, device::get(type, of_warpgroup(name + "_greatest", w), 0));
-                };
+                bind_summary(elements, program, summary, of_warpgroup(name + "_least", w),
+                             of_warpgroup(name + "_greatest", w));
             }
         }
         code.set("query_lo", Code::get_int("block_lo") + 64 * w);
@@ -190,19 +161,24 @@ Stmt StreamKernel::scanner() {
     block.last_row = [this] { return last_row(program.query_tile); };
     rows.last_row = [this] { return last_row(64); };
     const Expr lane = thread_index() % 32;
-    code.set("work", Variable::make(Int(32), "k" + gpu_block_name(0)));
+    code.run("grid_wait");  // for the kernels that made the summaries and the order
+    load_order(code, order, params);
+    code.set("turn", Variable::make(Int(32), "k" + gpu_block_name(0)));
     code.set("batches", Expr(0));
     code.loop(
         "scan_blocks",
         [&] {
+            order_ticket(code, program, order, arguments, package, params);
             decode(code, block);
-            set_range(code, block, "tile_first", "tile_count");
+            set_range(code, block, program, pass.mask, "tile_first", "tile_count");
             code.set("block_lo", Code::get_int("query_lo"));
             for (int w = 0; w < choices.consumers; w++) {
                 code.set("query_lo", Code::get_int("block_lo") + 64 * w);
                 for (const Summary &summary : pass.mask.summaries) {
                     if (summary.axis == program.query.name) {
-                        reduce_over_rows(code, rows, summary, w);
+                        const std::string name = plain(summary.name);
+                        reduce_over_rows(code, rows, program, summary, 64, last_row(64), of_warpgroup(name + "_least", w),
+                                         of_warpgroup(name + "_greatest", w));
                     }
                 }
             }
@@ -242,9 +218,9 @@ Stmt StreamKernel::scanner() {
                 draw_ticket(code);
             });
             code.run("sync_warp");
-            code.set("work", device::shuffle_from(Code::get_int("ticket"), 0) + params.grid_size());
+            code.set("turn", device::shuffle_from(Code::get_int("ticket"), 0) + params.grid_size());
         },
-        [&] { return Code::get_int("work") < total_work(); });
+        [&] { return Code::get_int("turn") < total_work(); });
     code.when(lane == 0, [&] {
         code.set("work", Expr(-1));
         send_batch(code, Expr(1) == 1);
@@ -288,7 +264,7 @@ void StreamKernel::announce_note(Code &code) {
 
 /** Copies the tile found last, now that it is known whether another follows. */
 void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
-    set_tile(code, elements, Code::get_int("pending") >> note_bits());
+    set_tile(code, elements, program, Code::get_int("pending") >> note_bits());
     const Operand *first = first_streamed();
     const Expr iteration = Code::get_int("iteration");
     // The note's slot is free once the first operand's stage is.

@@ -17,7 +17,7 @@
  */
 
 #include "Elements.h"
-#include "Verdict.h"
+#include "Order.h"
 #include "schedule/Schedule.h"
 
 #include <set>
@@ -82,7 +82,7 @@ class StreamKernel {
 public:
     StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
                  const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel,
-                 const std::map<std::string, int> &summary_workspace);
+                 const BlockOrder &order);
 
     /** The kernel's body, with its block and thread loops. */
     Stmt build();
@@ -108,7 +108,7 @@ private:
     int row_stages = 1;  // blocks of rows whose row operands are in shared memory
     int barriers = 0, barrier_offset = 0, slot_offset = 0, counter = 0;
     int note_offset = 0, notes = 0, batch_offset = 0, batch_barriers = 0;
-    std::map<std::string, int> summary_workspace;
+    BlockOrder order;  // of use where tiles are judged at run time
 
     // Layout.cpp: what is where, and the checks that this form of kernel applies.
     void sort_ops();
@@ -123,7 +123,6 @@ private:
     int lay_out_scan(int offset);
     int scan_barriers() const;
     Stmt scanner();
-    void reduce_over_rows(Code &code, Elements &elements, const Summary &summary, int w);
     void set_candidate(Code &code, int ahead);
     void load_summaries(Code &code);
     void judge(Code &code, Elements &elements);
@@ -166,7 +165,10 @@ private:
     Expr total_work();
     void draw_ticket(Code &code);
     void decode(Code &code, Elements &elements);
-    void set_range(Code &code, Elements &elements, const std::string &first, const std::string &count);
+    void decode_by_heads(Code &code);
+    void decode_ragged_last(Code &code, Elements &elements, const Expr &rows, const Expr &heads);
+    void decode_descending(Code &code, Elements &elements, const Expr &heads);
+    void set_group(Code &code, Elements &elements, const Expr &heads);
     bool has_range() const {
         return pass.mask.begin.defined() || pass.mask.end.defined();
     }
@@ -174,7 +176,6 @@ private:
     Expr slot_address(int n) const;
     void read_slot(Code &code);
     Expr last_row(int rows);
-    void set_tile(Code &code, Elements &elements, const Expr &tile);
     Expr stage_of(const Operand &o, const Expr &iteration) const;
     Expr phase_of(const Operand &o, const Expr &iteration) const;
     Expr barrier(int number) const;

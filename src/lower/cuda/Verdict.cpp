@@ -9,13 +9,13 @@ namespace strobe::cuda {
 using namespace Halide;
 using namespace Halide::Internal;
 
-namespace {
-
 Expr extent_in(const Axis &axis, const PackageArguments &arguments, const KernelPackage &package,
                KernelParameters &parameters) {
     const CountTerm t = arguments.extent_of(axis, 1);
     return parameters.extent(package.buffers[t.buffer].name, t.dim);
 }
+
+namespace {
 
 /** The body of a summary's kernel: one warp a tile. */
 Stmt summary_body(const TileProgram &program, const Summary &summary, const PackageArguments &arguments,
@@ -24,6 +24,7 @@ Stmt summary_body(const TileProgram &program, const Summary &summary, const Pack
     Elements elements(program, parameters, code);
     const Expr lane = Variable::make(Int(32), "k" + gpu_thread_name(0));
     const Expr extent = extent_in(program.stream, arguments, package, parameters);
+    code.run("grid_release");
     code.set("rest", Variable::make(Int(32), "k" + gpu_block_name(0)));
     code.set("tiles", (extent + (program.stream_tile - 1)) / program.stream_tile);
     code.set("tile", Code::get_int("rest") % Code::get_int("tiles"));

@@ -14,6 +14,10 @@ namespace strobe::cuda {
  * Throws UserError for wider ones. */
 Halide::Type summary_type(const TileProgram &program, const Summary &summary);
 
+/** The number of points of an axis, in the kernel of `parameters`. */
+Expr extent_in(const Axis &axis, const PackageArguments &arguments, const KernelPackage &package,
+               KernelParameters &parameters);
+
 /** True if the verdict of a tile must be asked for at run time: some tile inside the
  * solved range may be dead. */
 bool needs_scan(const MaskVerdict &mask);

@@ -1,0 +1,53 @@
+#ifndef STROBE_LOWER_CUDA_ORDER_H
+#define STROBE_LOWER_CUDA_ORDER_H
+
+/** \file
+ * Blocks of rows whose cost depends on data, longest first: blocks are handed out one
+ * by one, and a long one that starts last leaves the other multiprocessors idle. A
+ * small kernel counts the live tiles of each block and files it under a class of
+ * costs; the main kernel's tickets go through the classes from the longest.
+ *
+ * Blocks whose verdicts are alike (the heads of a mask that does not know of heads)
+ * are one *item*. A class is walked head by head, so that blocks that run together
+ * stream the same tiles. Longest-processing-time-first scheduling: Graham, "Bounds on
+ * multiprocessing timing anomalies", 1969; with classes half an octave wide nothing of
+ * its balance was lost in simulation.
+ *
+ * Workspaces: `counts`, one unsigned integer a class, zero between launches; `items`,
+ * for each class the numbers of its items, up to the number of all items. */
+
+#include "Code.h"
+#include "Verdict.h"
+
+namespace strobe::cuda {
+
+struct BlockOrder {
+    std::vector<std::string> axes;         // the grid axes that an item's verdicts depend on
+    std::map<std::string, int> summaries;  // workspace of each summary over the stream
+    int counts = 0, items = 0;             // workspaces
+};
+
+/** Classes of costs: one for each lane of a warp. */
+const int cost_classes = 32;
+
+/** Adds to the plan the workspaces, and the kernel that files the items; it runs after
+ * the summary kernels. */
+BlockOrder add_order_kernel(const TileProgram &program, const StreamPass &pass, const PackageArguments &arguments,
+                            KernelPackage &package, LaunchPlan &plan, const std::string &entry,
+                            const std::map<std::string, int> &summaries,
+                            std::vector<std::pair<Halide::Internal::Stmt, KernelParameters>> &bodies);
+
+/** By a whole warp, once: registers that order_ticket reads. */
+void load_order(Code &code, const BlockOrder &order, KernelParameters &parameters);
+
+/** By a whole warp: register "work", the block of rows (rows fastest, then the grid's
+ * axes in order) of the ticket in register "turn". */
+void order_ticket(Code &code, const TileProgram &program, const BlockOrder &order, const PackageArguments &arguments,
+                  const KernelPackage &package, KernelParameters &parameters);
+
+/** By one thread, when nobody will call load_order any more in this launch. */
+void clear_order(Code &code, const BlockOrder &order, KernelParameters &parameters);
+
+}  // namespace strobe::cuda
+
+#endif
