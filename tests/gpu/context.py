@@ -23,7 +23,8 @@ class Context:
         self.dtype = variants.DTYPES[self.dtype_name]
         self.device, self.quick, self.deadline = device, quick, deadline
         self.make_package, self.package = make_package, make_package()
-        self.plans = len(self.package.describe()["plans"])
+        plans = self.package.describe()["plans"]
+        self.plans, self.kernels = len(plans), sum(len(plan["kernels"]) for plan in plans)
         self.random = random.Random(name)
         self.launches = 0  # whose surroundings were checked
         self.guard_failures = []
