@@ -41,6 +41,7 @@ class RoleFinder {
 
     int chain_length(const std::string &axis) const;
     bool follows_stream(const Reduction &r) const;
+    void drop_inner_walks(std::vector<std::string> &candidates) const;
     void find_stream();
     void add_after(const Reduction &r);
     std::vector<std::string> axes_in(const Expr &e) const;
@@ -90,17 +91,33 @@ bool RoleFinder::follows_stream(const Reduction &r) const {
     });
 }
 
+/** Without axes that are only walked for each element of another one, as a running sum's is. */
+void RoleFinder::drop_inner_walks(std::vector<std::string> &candidates) const {
+    std::vector<std::string> kept;
+    for (const std::string &axis : candidates) {
+        const bool outer = std::any_of(graph.reductions.begin(), graph.reductions.end(), [&](const Reduction &r) {
+            return contains(r.over, axis) && std::none_of(candidates.begin(), candidates.end(), [&](const auto &other) {
+                       return contains(r.axes, other);
+                   });
+        });
+        if (outer) {
+            kept.push_back(axis);
+        }
+    }
+    candidates = kept;
+}
+
 void RoleFinder::find_stream() {
     if (graph.reductions.empty()) {
         strobe_user_error() << "Output " << (graph.outputs.empty() ? "" : graph.outputs[0].name)
                             << " reduces nothing: it has no stream to walk, and needs none of this. "
                             << "Schedule it as an ordinary Halide Func.";
     }
-    // The longest chain of reductions that build on each other; then the axis along
-    // which others are evaluated; then the one walked most often; then a length that
-    // is not fixed, as those of features are.
-    using Score = std::tuple<int, bool, int, bool>;
-    Score best{-1, false, 0, false};
+    // A length that is not fixed, as those of features are; then the longest chain of
+    // reductions that build on each other; then the axis along which others are
+    // evaluated; then the one walked most often.
+    using Score = std::tuple<bool, int, bool, int>;
+    Score best{false, -1, false, 0};
     std::vector<std::string> candidates;
     for (const Axis &axis : graph.axes) {
         int walks = 0;
@@ -112,7 +129,7 @@ void RoleFinder::find_stream() {
         if (walks == 0) {
             continue;
         }
-        const Score score{chain_length(axis.name), streamed, walks, !is_const(axis.extent)};
+        const Score score{!is_const(axis.extent), chain_length(axis.name), streamed, walks};
         if (score > best) {
             best = score;
             candidates.clear();
@@ -120,6 +137,9 @@ void RoleFinder::find_stream() {
         if (score == best) {
             candidates.push_back(axis.name);
         }
+    }
+    if (candidates.size() > 1) {
+        drop_inner_walks(candidates);
     }
     if (candidates.size() != 1) {
         std::string names;

@@ -18,8 +18,9 @@ struct Roles {
     std::vector<std::string> after;     // reductions of finished results along features, such as a norm of the output
 };
 
-/** The stream is the reduced axis with the longest chain of reductions that build
- * on each other and along which others (scores) are evaluated. A reduction with the
+/** The stream is the reduced axis, of those whose length is not a constant if there are any,
+ * with the longest chain of reductions that build on each other and along which others
+ * (scores) are evaluated; one that is not itself walked for each element of another. A reduction with the
  * stream among its free axes is evaluated inside a tile. Of the outputs' axes, the
  * query axis is the one on which streamed scores depend and the fewest operands
  * that are loaded along the stream; other axes of scores are batch axes; axes that

@@ -96,4 +96,36 @@ TEST(Roles, OfStatisticsPerRowAndPerKey) {
     EXPECT_EQ(r.query, "i");
 }
 
+TEST(Roles, OfARunningSumAlone) {
+    // The keys are walked for each key: the stream is what the outputs reduce.
+    Inputs in;
+    RDom all(0, in.keys()), until(0, in.keys());
+    Func s("s"), running("running"), w("w"), out("out");
+    s(in.j, in.i, in.h, in.b) = scores(in.q, in.k)(in.j, in.i, in.h, in.b);
+    running(in.j, in.i, in.h, in.b) += Halide::select(until <= in.j, s(until, in.i, in.h, in.b), 0.0f);
+    w(in.j, in.i, in.h, in.b) = Halide::exp(-running(in.j, in.i, in.h, in.b));
+    out(in.d, in.i, in.h, in.b) += w(all, in.i, in.h, in.b) * in.v(in.d, all, in.h / 2, in.b);
+    const Roles roles = roles_of({out});
+    EXPECT_EQ(roles.stream, "j");
+    EXPECT_EQ(roles.query, "i");
+    EXPECT_EQ(roles.features, Names{"d"});
+}
+
+TEST(Roles, OfOneReductionBehindTwoOverFeatures) {
+    // A norm and a dot product over the head dimension build on each other; the keys are the stream all the same.
+    Inputs in;
+    in.q.dim(0).set_bounds(0, 8);
+    in.k.dim(0).set_bounds(0, 8);
+    RDom c(0, 8), all(0, in.keys());
+    Func squares("squares"), s("s"), w("w"), out("out");
+    squares(in.i, in.h, in.b) += in.q(c, in.i, in.h, in.b) * in.q(c, in.i, in.h, in.b);
+    s(in.j, in.i, in.h, in.b) += in.q(c, in.i, in.h, in.b) / Halide::sqrt(squares(in.i, in.h, in.b)) *
+                                 in.k(c, in.j, in.h / 2, in.b);
+    w(in.j, in.i, in.h, in.b) = sigmoid(s(in.j, in.i, in.h, in.b));
+    out(in.d, in.i, in.h, in.b) += w(all, in.i, in.h, in.b) * in.v(in.d, all, in.h / 2, in.b);
+    const Roles roles = roles_of({out});
+    EXPECT_EQ(roles.stream, "j");
+    EXPECT_EQ(roles.query, "i");
+}
+
 }  // namespace
