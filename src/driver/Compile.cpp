@@ -4,6 +4,7 @@
 #include "Reference.h"
 #include "algorithm/ReadAlgorithm.h"
 #include "derivation/DeriveOnline.h"
+#include "derivation/PrecisionNotes.h"
 #include "derivation/SlowParts.h"
 #include "lower/LaunchPackage.h"
 #include "lower/Lower.h"
@@ -59,6 +60,8 @@ Compilation compile(const std::vector<Func> &outputs, const Target &target, cons
         Stage stage("derive");
         c.plan = derive_online(c.graph);
         c.warnings = slow_parts(c.graph, c.plan);
+        const std::vector<std::string> notes = precision_notes(c.graph, c.plan);
+        c.warnings.insert(c.warnings.end(), notes.begin(), notes.end());
     }
     {
         Stage stage("schedule");

@@ -1,6 +1,7 @@
 #include "Explain.h"
 
 #include "derivation/Expressions.h"
+#include "derivation/PrecisionNotes.h"
 #include "derivation/SlowParts.h"
 #include "schedule/PrintSchedule.h"
 #include "schedule/ResolveNames.h"
@@ -111,6 +112,9 @@ class Explainer {
     void slow() {
         for (const std::string &part : slow_parts(graph, plan)) {
             line("slow") << part << "\n";
+        }
+        for (const std::string &note : precision_notes(graph, plan)) {
+            line("precision") << note << "\n";
         }
     }
 

@@ -2,6 +2,7 @@
 #include "Algorithms.h"
 #include "algorithm/ReadAlgorithm.h"
 #include "derivation/DeriveOnline.h"
+#include "derivation/PrecisionNotes.h"
 #include "tile/Golden.h"
 
 #include <gtest/gtest.h>
@@ -121,6 +122,33 @@ TEST(PivotPolicy, ConstantForConstants) {
     const Plan plan = plan_of(from_blocks(in, [](Inputs &, Expr s) { return 5.0f * Halide::tanh(s); }));
     ASSERT_EQ(plan.passes[0].pivots[0].policy, Pivot::Policy::Constant) << plan;
     EXPECT_TRUE(Halide::Internal::is_const(plan.passes[0].pivots[0].constant, 5)) << plan;
+}
+
+/** A sum over later keys, of this type, in the exponent of the weights. */
+ReductionGraph suffix_sums(Type t) {
+    Inputs in;
+    RDom later(0, in.v.dim(1).extent()), all(0, in.v.dim(1).extent());
+    Func s("s"), rest("rest"), w("w"), out("out");
+    s(in.j, in.i, in.h, in.b) = -abs(scores(in.q, in.k)(in.j, in.i, in.h, in.b));
+    rest(in.j, in.i, in.h, in.b) += Halide::select(later > in.j, Halide::cast(t, s(later, in.i, in.h, in.b)), 0);
+    w(in.j, in.i, in.h, in.b) = Halide::exp(s(in.j, in.i, in.h, in.b) + Halide::cast<float>(rest(in.j, in.i, in.h, in.b)));
+    out(in.d, in.i, in.h, in.b) += w(all, in.i, in.h, in.b) * in.v(in.d, all, in.h / 2, in.b);
+    return read_algorithm({out});
+}
+
+TEST(Precision, OfAFloatSumOfLaterElementsIsNoted) {
+    const ReductionGraph graph = suffix_sums(Halide::Float(32));
+    const std::vector<std::string> notes = precision_notes(graph, derive_online(graph));
+    ASSERT_EQ(notes.size(), 1u) << graph;
+    for (const char *part : {"rest, a sum of later elements along j", "in float32", "give rest the type double"}) {
+        EXPECT_NE(notes[0].find(part), std::string::npos) << notes[0];
+    }
+}
+
+TEST(Precision, OfADoubleIsEnough) {
+    const ReductionGraph graph = suffix_sums(Halide::Float(64));
+    const std::vector<std::string> notes = precision_notes(graph, derive_online(graph));
+    EXPECT_TRUE(notes.empty()) << notes[0] << "\n" << graph;
 }
 
 }  // namespace
