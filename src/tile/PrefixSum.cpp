@@ -3,6 +3,7 @@
 #include "OperandTiles.h"
 #include "algorithm/MergeAxes.h"
 #include "derivation/Expressions.h"
+#include "support/Error.h"
 
 #include <algorithm>
 
@@ -68,6 +69,37 @@ std::optional<PrefixSum> as_prefix_sum(const TileBuilder &b, const Reduction &r)
     }
     prefix.body = along_axis(b.graph, value, k.name, stream.name);
     return prefix.body.defined() ? std::optional<PrefixSum>(prefix) : std::nullopt;
+}
+
+void refuse_walk_of_stream(const TileBuilder &b, const Reduction &r) {
+    const Axis &stream = b.program.stream;
+    const auto walks = [&](const std::string &axis) {
+        const Axis &k = b.graph.axis(axis);
+        return !is_const(k.extent) && is_const_zero(simplify(k.min - stream.min)) &&
+               is_const_zero(simplify(k.extent - stream.extent));
+    };
+    const auto k = std::find_if(r.over.begin(), r.over.end(), walks);
+    if (k == r.over.end() || std::find(r.axes.begin(), r.axes.end(), stream.name) == r.axes.end()) {
+        return;
+    }
+    const Select *op = r.body.as<Select>();
+    const std::vector<Expr> conditions = op ? conjuncts(op->condition) : std::vector<Expr>();
+    const bool running = std::any_of(conditions.begin(), conditions.end(),
+                                     [&](const Expr &c) { return includes(c, *k, stream.name).has_value(); });
+    std::ostringstream why, instead;
+    if (running && r.op != ReduceOp::Sum) {
+        why << "a running " << name_of(r.op) << " along " << stream.name << " is not carried from tile to tile";
+        instead << "only sums are, of select(" << *k << " <= " << stream.name << ", x, 0)";
+    } else if (running && r.init.defined()) {
+        why << "a running sum that starts from " << text_of(r.init) << " is not carried from tile to tile";
+        instead << "start it from 0, and add it where " << r.name << " is used";
+    } else {
+        why << "it walks all of " << *k << " for each element of " << stream.name << ", which has as many elements";
+        instead << "supported are running sums, of select(k <= " << stream.name << ", x(k), 0) over k, x free of "
+                << stream.name << "; else compute " << r.name << " in an algorithm of its own";
+    }
+    strobe_user_error() << "Func " << r.name << ": can't compute the " << name_of(r.op) << " over " << *k << " of "
+                        << text_of(r.body) << ", because " << why.str() << ": " << instead.str() << ".";
 }
 
 void build_prefix_sum(TileBuilder &b, const Reduction &r, const PrefixSum &prefix) {

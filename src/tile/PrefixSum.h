@@ -23,6 +23,9 @@ struct PrefixSum {
 /** r as a prefix sum along the builder's stream, if it is one. */
 std::optional<PrefixSum> as_prefix_sum(const TileBuilder &builder, const Reduction &r);
 
+/** Throws UserError if r walks all of the stream for each of its elements in another way. */
+void refuse_walk_of_stream(const TileBuilder &builder, const Reduction &r);
+
 /** Computes r in the walk's step. */
 void build_prefix_sum(TileBuilder &builder, const Reduction &r, const PrefixSum &prefix);
 

@@ -266,6 +266,7 @@ void TileBuilder::compute_inner(const Expr &e) {
             if (const std::optional<PrefixSum> prefix = as_prefix_sum(*this, r)) {
                 build_prefix_sum(*this, r, *prefix);
             } else {
+                refuse_walk_of_stream(*this, r);
                 build_inner_reduction(*this, r);
             }
         }

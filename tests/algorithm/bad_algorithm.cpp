@@ -170,4 +170,39 @@ TEST_F(BadAlgorithm, UpdateOfTheReducedPlace) {
     expect_refused({out}, {"culprit", "scatters"});
 }
 
+TEST_F(BadAlgorithm, LastMatch) {
+    f(x) = 0.0f;
+    f(x) = Halide::select(in(x, r) > 0, in(x, r), f(x));
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction", "reduce the maximum first"});
+}
+
+TEST_F(BadAlgorithm, ClampedRunningMaximum) {
+    f(x) = 0.0f;
+    f(x) = Halide::min(Halide::max(f(x), in(x, r)), 5.0f);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction", "min(max("});
+}
+
+TEST_F(BadAlgorithm, Remainder) {
+    f(x) = 1;
+    f(x) = f(x) % (Halide::cast<int>(in(x, r)) + 2);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction", "%"});
+}
+
+TEST_F(BadAlgorithm, Squaring) {
+    f(x) = 2.0f;
+    f(x) = f(x) * f(x) + 0.0f * in(x, r);
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction"});
+}
+
+TEST_F(BadAlgorithm, IndexThatUsesTheFunc) {
+    f(x) = 0;
+    f(x) += Halide::cast<int>(in(Halide::clamp(f(x), 0, 9), r));
+    out(x) = f(x);
+    expect_refused({out}, {"culprit", "is not a reduction", "a body that does not use culprit"});
+}
+
 }  // namespace

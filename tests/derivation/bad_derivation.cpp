@@ -128,4 +128,28 @@ TEST_F(BadDerivation, NormalisedOutputThatIsAttendedAgain) {
     expect_refused({again}, {"culprit", "after the stream"});
 }
 
+TEST_F(BadDerivation, ScoresOfAFeature) {
+    // An element of the scores is no result of a walk.
+    Func attention = from_blocks(in, [](Inputs &, Expr s) { return s; })[0];
+    f(in.d, in.i, in.h, in.b) = attention(in.d, in.i, in.h, in.b) + scores(in.q, in.k)(in.d, in.i, in.h, in.b);
+    expect_refused({f}, {"culprit", "has an element of scores", "Reduce them over", "instead"});
+}
+
+TEST_F(BadDerivation, MeanOverRowsOfTheOutput) {
+    // Rows are independent of each other: what mixes them is another algorithm.
+    Func attention = from_blocks(in, [](Inputs &, Expr s) { return s; })[0];
+    RDom rows(0, in.q.dim(1).extent());
+    f(in.d, in.h, in.b) += attention(in.d, rows, in.h, in.b);
+    expect_refused({f}, {"culprit"});
+}
+
+TEST_F(BadDerivation, TwoAxesOfKeys) {
+    // Keys of a grid, walked row by row: one axis of keys is streamed.
+    RDom r(0, in.keys(), 0, in.keys());
+    Func s("s");
+    s(in.j, in.i, in.h, in.b) = score();
+    f(in.i, in.h, in.b) += s(r.x, in.i, in.h, in.b) * s(r.y, in.i, in.h, in.b);
+    expect_refused({f}, {"culprit"});
+}
+
 }  // namespace
