@@ -161,7 +161,7 @@ inline Softmax softmax(const Halide::Expr &s, const Halide::Expr &keys, const Ha
     row_sum(i, h, b) += exponential(all, i, h, b);
 
     Halide::Expr sum = row_sum(i, h, b);
-    result.weights(j, i, h, b) = Halide::select(sum > 0, exponential(j, i, h, b) / sum, 0.0f);
+    result.weights(j, i, h, b) = Halide::select(sum == 0, 0.0f, exponential(j, i, h, b) / sum);
     result.lse(i, h, b) = pivot + Halide::log(sum);
     return result;
 }

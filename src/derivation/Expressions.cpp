@@ -123,6 +123,13 @@ Expr where_else_zero(const Expr &c, const Expr &a) {
     if (op && same(op->condition, c) && is_zero(op->false_value)) {
         return a;
     }
+    // x > 0 holds nowhere that x != 0 does not.
+    const GT *positive = c.as<GT>();
+    const NE *nonzero = op ? op->condition.as<NE>() : nullptr;
+    if (positive && nonzero && is_zero(op->false_value) && is_zero(positive->b) && is_zero(nonzero->b) &&
+        same(positive->a, nonzero->a)) {
+        return select(c, op->true_value, make_zero(a.type()));
+    }
     return select(c, a, make_zero(a.type()));
 }
 
@@ -163,7 +170,7 @@ Expr divided(const Expr &a, const Expr &b, bool guarded) {
     if (!guarded) {
         return a / b;
     }
-    return where_else_zero(b > make_zero(b.type()), a / b);
+    return where_else_zero(b != make_zero(b.type()), a / b);
 }
 
 Expr all_of(const std::vector<Expr> &conditions) {

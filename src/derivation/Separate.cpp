@@ -270,9 +270,8 @@ Terms Separator::selection(const Expr &e, const Expr &condition, const Expr &a, 
     if (is_const_one(row) || is_const_zero(row)) {
         return separate(is_const_one(row) ? a : b);
     }
-    const Not *inverse = row.as<Not>();
-    return inverse ? selected(inverse->a, separate(b), separate(a), e.type())
-                   : selected(row, separate(a), separate(b), e.type());
+    return row.as<Not>() || row.as<EQ>() ? selected(negation(row), separate(b), separate(a), e.type())
+                                         : selected(row, separate(a), separate(b), e.type());
 }
 
 Terms Separator::other(const Expr &e) {

@@ -23,25 +23,25 @@ Expr compare(Comparison kind, const Expr &a, const Expr &b) {
     return a != b;
 }
 
-/** Where a c >= 0 is not 0. */
-Expr positive_where(const Expr &c, const Nonnegative &known) {
+/** Where a c >= 0 is not 0; where it is NaN, what the comparison says of NaN. */
+Expr positive_where(Comparison kind, const Expr &c, const Nonnegative &known) {
     if (is_positive(c, known)) {
         return const_true();
     }
     if (const Select *op = c.as<Select>(); op && is_zero(op->false_value)) {
-        const Expr inner = positive_where(op->true_value, known);
+        const Expr inner = positive_where(kind, op->true_value, known);
         return is_const_one(inner) || same(inner, op->condition) ? op->condition : op->condition && inner;
     }
     if (const Div *op = c.as<Div>()) {  // by something that is not 0, or the user's own quotient is not finite
-        return positive_where(op->a, known);
+        return positive_where(kind, op->a, known);
     }
     if (const Mul *op = c.as<Mul>(); op && is_positive(op->b, known)) {
-        return positive_where(op->a, known);
+        return positive_where(kind, op->a, known);
     }
     if (const Mul *op = c.as<Mul>(); op && is_positive(op->a, known)) {
-        return positive_where(op->b, known);
+        return positive_where(kind, op->b, known);
     }
-    return c > make_zero(c.type());
+    return compare(kind, c, make_zero(c.type()));
 }
 
 }  // namespace
@@ -75,7 +75,8 @@ Expr sign_test(Comparison kind, const Expr &c, const Nonnegative &known) {
     if (!is_nonnegative(c, known)) {
         return compare(kind, c, make_zero(c.type()));
     }
-    const Expr positive = positive_where(c, known);
+    const Expr positive =
+        positive_where(kind == Comparison::Greater ? kind : Comparison::NotEqual, c, known);
     switch (kind) {
     case Comparison::Greater:
     case Comparison::NotEqual:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace strobe {
 
@@ -13,9 +14,11 @@ using namespace Halide::Internal;
 
 namespace {
 
-/** Where a running maximum starts: finite, so that exp(-inf - bottom) is 0 and a
- * row without any live element yields no NaN. */
-const double bottom = -1e30;
+/** Where a running maximum starts: finite, so that exp(-inf - bottom) is 0 and a row
+ * without any live element yields no NaN; and no score lies between it and -inf. */
+Expr bottom(Type t) {
+    return make_const(t, t.bits() == 64 ? std::numeric_limits<double>::lowest() : std::numeric_limits<float>::lowest());
+}
 
 Expr minus_infinity(Type t) {
     return identity_of(ReduceOp::Max, t);
@@ -249,7 +252,7 @@ void PassBuilder::raise_pivot(const Pivot &p, const Expr &exponent, const std::s
                               Weights &w) {
     const Type t = exponent.type();
     b.declare(p.name, t, axes);
-    b.pass().prologue.push_back(fill_op(p.name, make_const(t, bottom)));
+    b.pass().prologue.push_back(fill_op(p.name, bottom(t)));
     const std::string top = b.declare(numbered("%t", k), t, axes);
     w.next = b.declare(numbered("%n", k), t, axes);
     w.rescale = b.declare(numbered("%r", k), t, axes);
@@ -382,8 +385,10 @@ Expr PassBuilder::rescaled(const Moment &m, const std::string &name) const {
     }
     if (m.degree > 0) {
         const Pivot &p = plan.pivots[m.pivot];
-        const Expr moved = b.ref(p.name) - b.ref(weights[m.pivot].next);
-        return (old + cast(m.type, moved) * b.ref(b.declare(lower_degree(m), m.type, {query}))) * cast(m.type, b.ref(weights[m.pivot].rescale));
+        // Where the pivots lie further apart than this, nothing is left of the old state: no infinity may be.
+        const Expr moved = max(b.ref(p.name) - b.ref(weights[m.pivot].next), make_const(old.type(), -1e30));
+        return (old + cast(m.type, moved) * b.ref(b.declare(lower_degree(m), m.type, {query}))) *
+               cast(m.type, b.ref(weights[m.pivot].rescale));
     }
     const Expr scaled = old * cast(m.type, b.ref(weights[m.pivot].rescale)), identity = identity_of(m.op, m.type);
     return m.op == ReduceOp::Sum ? scaled : select(old == identity, identity, scaled);

@@ -1,6 +1,7 @@
 #include "PrintExpr.h"
 
 #include <cmath>
+#include <limits>
 #include <cstdlib>
 
 namespace strobe {
@@ -13,10 +14,13 @@ namespace {
 /** How tightly an operator binds; an operand that binds less is put in parentheses. */
 enum Binding { Loosest = 0, Disjunction, Conjunction, Relation, Sum, Term, Atom };
 
-/** The shortest text that reads back as x in its type. */
+/** The shortest text that reads back as x in its type; "lowest" for the least finite number. */
 std::string number_text(double x, Type type) {
     if (std::isinf(x)) {
         return x > 0 ? "inf" : "-inf";
+    }
+    if (x == (type.bits() == 64 ? std::numeric_limits<double>::lowest() : std::numeric_limits<float>::lowest())) {
+        return "lowest";
     }
     std::ostringstream text;
     for (int digits = 6; digits <= 17; digits++) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <random>
 #include <stdexcept>
 
@@ -276,7 +277,8 @@ class EvaluatePlan {
     State empty(const Pass &pass, const Point &point) {
         State s;
         for (const Pivot &p : pass.pivots) {
-            s.pivots.push_back(p.policy == Pivot::Policy::Constant ? value(p.constant, point) : -1e30);
+            s.pivots.push_back(p.policy == Pivot::Policy::Constant ? value(p.constant, point)
+                                                                          : std::numeric_limits<double>::lowest());
         }
         for (const Moment &m : pass.moments) {
             s.moments.push_back(neutral(m.op));
@@ -297,8 +299,8 @@ class EvaluatePlan {
                     return o.degree == 0 && o.pivot == m.pivot && Halide::Internal::graph_equal(o.guard, m.guard) &&
                            Halide::Internal::graph_equal(o.factor, m.factor);
                 }) - pass.moments.begin();
-                x += (a.pivots[m.pivot] - s.pivots[m.pivot]) * a.moments[lower];
-                y += (b.pivots[m.pivot] - s.pivots[m.pivot]) * b.moments[lower];
+                x += std::max(a.pivots[m.pivot] - s.pivots[m.pivot], -1e30) * a.moments[lower];
+                y += std::max(b.pivots[m.pivot] - s.pivots[m.pivot], -1e30) * b.moments[lower];
             }
             if (m.pivot >= 0) {
                 x *= std::exp(a.pivots[m.pivot] - s.pivots[m.pivot]);
@@ -343,7 +345,7 @@ class EvaluatePlan {
         const int min = int(value(stream.min, {})), extent = int(value(stream.extent, {}));
         std::vector<State> segments = {empty(pass, point)};
         for (int x = min; x < min + extent; x++) {
-            if (random() % 3 == 0) {
+            for (unsigned empty_ones = random() % 6; empty_ones > 3; empty_ones--) {
                 segments.push_back(empty(pass, point));
             }
             point[stream.name] = x;

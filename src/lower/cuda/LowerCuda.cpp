@@ -1,6 +1,7 @@
 #include "LowerCuda.h"
 
 #include "Coverage.h"
+#include "FarScores.h"
 #include "StreamKernel.h"
 #include "device/ExpandPtx.h"
 #include "support/Error.h"
@@ -66,7 +67,7 @@ std::string generate(const KernelSources &sources) {
 /** Adds the candidate's plan to the package, and gives its kernels. */
 KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &arguments, KernelPackage &package) {
     const Stage stage("kernels");
-    const TileProgram &program = candidate.program;
+    const TileProgram program = without_far_scores(candidate.program);
     if (const auto problem = outside_of_form(program)) {
         strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << *problem;
     }
