@@ -155,6 +155,7 @@ class Explainer {
             item("") << "assuming that a row sees a run of 1/" << assumed_documents
                      << " of the keys: the verdict is taken at run time\n";
         }
+        }
     }
 
     void schedule() {
@@ -220,6 +221,7 @@ public:
 
     std::string explain_general(const std::string &because) {
         reductions();
+        slow();
         for (size_t i = 0; i < plan.passes.size(); i++) {
             mask(plan.passes[i], choice.estimate.visits[i]);
         }
@@ -237,6 +239,10 @@ public:
         slow();
         for (size_t i = 0; i < plan.passes.size(); i++) {
             mask(plan.passes[i], choice.estimate.visits[i]);
+        }
+        const auto judged = [](const TileVisits &v) { return v.judged; };
+        if (machine.is_gpu() && std::any_of(choice.estimate.visits.begin(), choice.estimate.visits.end(), judged)) {
+            item("order") << "the blocks with the most live tiles start first; a kernel counts them at each launch\n";
         }
         schedule();
         clocks();
