@@ -155,7 +155,6 @@ class Explainer {
             item("") << "assuming that a row sees a run of 1/" << assumed_documents
                      << " of the keys: the verdict is taken at run time\n";
         }
-        }
     }
 
     void schedule() {
