@@ -20,7 +20,18 @@ std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string
     const std::vector<int> one_to_three = range(1, 3, 1);
     const bool fixed_rows = has("tile") || has("warps");
     std::vector<Choices> all;
-    for (int consumers : fixed_rows ? std::vector{base.consumers} : one_to_three) {
+    std::vector<std::pair<int, int>> warpgroups;  // consumers, chains
+    for (int consumers : one_to_three) {
+        for (int chains : std::set<int>{1, work.chains()}) {
+            if (consumers % chains == 0) {
+                warpgroups.emplace_back(consumers, chains);
+            }
+        }
+    }
+    if (fixed_rows) {
+        warpgroups = {{base.consumers, base.chains}};
+    }
+    for (const auto &[consumers, chains] : warpgroups) {
         for (int stream : has("stream") ? std::vector{base.stream_tile} : range(32, 256, 16)) {
             for (int stages : has("stage") ? std::vector{base.stages} : range(2, 4, 1)) {
                 for (bool turns : has("pingpong") ? std::vector{base.pingpong} : std::vector{false, true}) {
@@ -29,7 +40,8 @@ std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string
                     }
                     Choices c = base;
                     c.consumers = consumers;
-                    c.query_tile = consumers * rows;
+                    c.chains = chains;
+                    c.query_tile = c.row_groups() * rows;
                     c.stream_tile = stream;
                     c.stages = stages;
                     c.pingpong = turns;

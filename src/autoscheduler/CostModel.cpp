@@ -86,7 +86,7 @@ const std::vector<TileVisits> &CostModel::visits_of(const Choices &c) const {
     std::vector<TileVisits> &found = visits[{c.query_tile, c.stream_tile, c.skip_dead}];
     if (found.empty()) {
         for (const Pass &pass : plan.passes) {
-            const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.consumers) : c.query_tile;
+            const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.row_groups()) : c.query_tile;
             found.push_back(
                 count_visits(graph, plan, pass.mask, shape, c.query_tile, group, c.stream_tile, c.skip_dead));
         }
@@ -152,10 +152,10 @@ double CostModel::pass_clocks(const TileCost &t, const TileVisits &v, const Choi
     const bool turns = c.pingpong && c.consumers > 1;
     double clocks = 0;
     if (v.skew == 0 || (!turns && f.rows_ahead && c.stages >= v.skew + 1)) {
-        clocks = v.mean * v.groups / c.consumers * gpu_clocks(t, c, v.partial, c.consumers);
+        clocks = v.mean * v.groups / c.row_groups() * gpu_clocks(t, c, v.partial, c.consumers);
     } else {
-        for (int k = 1; k <= c.consumers; k++) {
-            clocks += v.together[k] * gpu_clocks(t, c, v.partial, k);
+        for (int k = 1; k <= c.row_groups(); k++) {
+            clocks += v.together[k] * gpu_clocks(t, c, v.partial, k * c.chains);
         }
     }
     return std::max(clocks * (turns && v.judged ? turns_in_vain : 1), v.of_block * t.arrival);
@@ -211,7 +211,7 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
     // Equal blocks finish in waves, in which those at the end of the axis, with fewer rows, count for less.
     // Uneven ones leave part of an average block idle at the end if the longest went first, else the longest.
     const double total = blocks * e.block_clocks / slots;
-    const double filled = gpu ? e.visits[0].groups / c.consumers : 1;
+    const double filled = gpu ? e.visits[0].groups / c.row_groups() : 1;
     const double waves = std::ceil(blocks * filled / slots) * e.block_clocks / filled;
     e.clocks =
         even ? std::max(total, waves)

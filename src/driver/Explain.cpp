@@ -144,7 +144,7 @@ class Explainer {
             item("full if") << text_of(m.full) << "\n";
         }
         const Choices &c = choice.choices;
-        const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.consumers) : c.query_tile;
+        const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.row_groups()) : c.query_tile;
         item("tiles") << "each " << group << " rows visit " << number(visits.mean) << " of " << visits.tiles
                       << " tiles of " << c.stream_tile;
         if (visits.of_block > visits.mean + 0.05) {

@@ -179,14 +179,16 @@ void ScheduleChecker::check_together() {
     if (c.general) {
         return;  // its lowering counts what it needs exactly
     }
-    if (machine.is_gpu() && c.query_tile != c.consumers * machine.matrix_units[0].rows) {
+    if (machine.is_gpu() && c.query_tile != c.row_groups() * machine.matrix_units[0].rows) {
         const int rows = machine.matrix_units[0].rows;
+        const std::string shared = c.chains > 1 ? ", " + std::to_string(c.chains) + " for the same rows," : "";
         blame({"warps", "tile"});
         refuse(current->span,
-               std::to_string(c.consumers) + " consumer warpgroups of " + std::to_string(rows) + " rows are " +
-                   std::to_string(c.consumers * rows) + ", and the tile has " + std::to_string(c.query_tile),
-               "consumers=" + std::to_string(std::max(1, c.query_tile / rows)) + ", or tile(" +
-                   base_name(plan.roles.query) + ", " + std::to_string(c.consumers * rows) + ")");
+               std::to_string(c.consumers) + " consumer warpgroups of " + std::to_string(rows) + " rows" + shared +
+                   " are " + std::to_string(c.row_groups() * rows) + ", and the tile has " +
+                   std::to_string(c.query_tile),
+               "consumers=" + std::to_string(std::max(1, c.query_tile / rows) * c.chains) + ", or tile(" +
+                   base_name(plan.roles.query) + ", " + std::to_string(c.row_groups() * rows) + ")");
     }
     if (c.pingpong && c.consumers < 2) {
         blame({"pingpong"});

@@ -136,6 +136,25 @@ void ScheduleChecker::check_registers() {
     given.insert("registers");
 }
 
+void ScheduleChecker::check_chains() {
+    const DirectiveArgument &chains = argument("chains");
+    const int has = work.chains();
+    const std::string legal = has > 1 ? "chains=1 or chains=" + std::to_string(has) : "leave chains out";
+    c.chains = number(chains, 1, machine.block_threads / 128, legal);
+    if (c.chains != 1 && c.chains != has) {
+        refuse(chains.span,
+               "a step of this algorithm consists of " + std::to_string(has) +
+                   (has == 1 ? " chain" : " chains that share no computed value"),
+               legal);
+    }
+    if (c.consumers % c.chains != 0) {
+        refuse(chains.span,
+               std::to_string(c.consumers) + " consumer warpgroups cannot be shared out among " +
+                   std::to_string(c.chains) + " chains",
+               "a multiple of " + std::to_string(c.chains) + " consumers");
+    }
+}
+
 void ScheduleChecker::check_kernel() {
     needs_gpu("a CPU has one form of code");
     const std::string form = one_of(argument("form"), {"warp_specialized", "general"}, "");
@@ -161,6 +180,9 @@ void ScheduleChecker::check_warps() {
                                        : "without tma, the consumers copy for themselves",
                    machine.bulk_copies ? "producer=1" : "producer=0");
         }
+    }
+    if (argument_of(*current, "chains")) {
+        check_chains();
     }
     if (argument_of(*current, "registers")) {
         if (!machine.register_reallocation) {

@@ -3,6 +3,7 @@
 #include "CheckSchedule.h"
 
 #include <algorithm>
+#include <set>
 
 namespace strobe {
 
@@ -56,22 +57,28 @@ class Completer {
         c.producers = has("producer") ? c.producers : machine.bulk_copies ? 1 : 0;
         if (has("tile") || has("warps")) {
             c.consumers = has("warps") ? c.consumers : std::max(1, c.query_tile / rows());
-            c.query_tile = has("tile") ? c.query_tile : c.consumers * rows();
+            c.query_tile = has("tile") ? c.query_tile : c.row_groups() * rows();
             set_registers();
             set_stream(128);
             return;
         }
         // The most rows a block whose scores still take a stream tile of 128 columns: they share each
         // tile of keys and values, and one warpgroup's matrix work hides another's exponentials.
+        // Chains of a step go to warpgroups of their own where one cannot hold them all.
+        const std::set<int> ways = {1, work.chains()};
         for (int least : {128, 64, 16}) {
-            for (c.consumers = 3; c.consumers > 0; c.consumers--) {
-                c.query_tile = c.consumers * rows();
-                set_registers();
-                if (set_stream(128) && (has("stream") || c.stream_tile >= least)) {
-                    return;
+            for (int chains : ways) {
+                for (c.consumers = 3 / chains * chains; c.consumers > 0; c.consumers -= chains) {
+                    c.chains = chains;
+                    c.query_tile = c.row_groups() * rows();
+                    set_registers();
+                    if (set_stream(128) && (has("stream") || c.stream_tile >= least)) {
+                        return;
+                    }
                 }
             }
         }
+        c.chains = 1;
         c.consumers = 1;
         c.query_tile = rows();
         set_registers();

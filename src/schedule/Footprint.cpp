@@ -39,21 +39,22 @@ int64_t columns_of(const Contraction &c, const Choices &choices) {
 }
 
 /** Registers of a consumer thread in one pass. */
-std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload &pass, const Choices &choices) {
+std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload &pass, const ChainWorkload &chain,
+                                        const Choices &choices) {
     int64_t scores = 0, accumulators = 0;
     bool rounded = false;
-    for (int i : pass.contractions) {
+    for (int i : chain.contractions) {
         const Contraction &c = work.contractions[i];
         (c.scores ? scores : accumulators) += columns_of(c, choices) / 2;
         rounded |= !c.scores && is_rounded(c, choices);
     }
-    const int64_t weights = pass.weight_tiles * choices.stream_tile / (rounded ? 4 : 2);
+    const int64_t weights = chain.weight_tiles * choices.stream_tile / (rounded ? 4 : 2);
     // Each thread holds two rows' state; values on their way through the special-function unit take
     // about one more register for every 16 columns.
     return {{"scores", scores},
             {"accumulators", accumulators},
             {"weights", weights},
-            {"row state", 2 * (pass.pivots + pass.row_moments)},
+            {"row state", 2 * (chain.pivots + chain.row_moments)},
             {"mask data", pass.mask_reads_inputs ? mask_data_registers : 0},
             {"addresses and temporaries", base_registers + choices.stream_tile / 16}};
 }
@@ -128,14 +129,17 @@ Footprint footprint_of(const Workload &work, const Choices &choices, const Capab
     f.shared_bytes = total(f.shared_terms);
     f.rows_ahead = f.shared_bytes + row_operand_bytes(work, choices) <= capability.shared_bytes_per_block;
     for (const PassWorkload &pass : work.passes) {
-        std::vector<FootprintTerm> terms = registers_of(work, pass, choices);
-        if (total(terms) > f.registers) {
-            f.registers = (int)total(terms);
-            f.register_terms = terms;
+        const std::vector<ChainWorkload> together = {pass.whole()};
+        for (const ChainWorkload &chain : choices.chains > 1 ? pass.chains : together) {
+            std::vector<FootprintTerm> terms = registers_of(work, pass, chain, choices);
+            if (total(terms) > f.registers) {
+                f.registers = (int)total(terms);
+                f.register_terms = terms;
+            }
         }
     }
     // A warpgroup with more than 64 rows of the tile would hold several fragments.
-    const int rows = choices.consumers * warpgroup_rows;
+    const int rows = choices.row_groups() * warpgroup_rows;
     if (rows > 0 && choices.query_tile > rows) {
         f.registers = f.registers * (choices.query_tile / rows);
     }

@@ -76,11 +76,14 @@ Schedule &Schedule::kernel(const std::string &form) {
     return add(directive("kernel", {positional(form)}));
 }
 
-Schedule &Schedule::warps(int consumers, int producer, int consumer_registers, int producer_registers) {
-    return add(directive(
-        "warps",
-        {keyword("consumers", std::to_string(consumers)), keyword("producer", std::to_string(producer)),
-         keyword("registers", std::to_string(consumer_registers) + ":" + std::to_string(producer_registers))}));
+Schedule &Schedule::warps(int consumers, int producer, int consumer_registers, int producer_registers, int chains) {
+    std::vector<DirectiveArgument> arguments = {
+        keyword("consumers", std::to_string(consumers)), keyword("producer", std::to_string(producer)),
+        keyword("registers", std::to_string(consumer_registers) + ":" + std::to_string(producer_registers))};
+    if (chains > 1) {
+        arguments.push_back(keyword("chains", std::to_string(chains)));
+    }
+    return add(directive("warps", arguments));
 }
 
 Schedule &Schedule::pingpong(bool on) {
@@ -145,7 +148,7 @@ size_t Schedule::hash() const {
 bool Choices::operator==(const Choices &o) const {
     auto all = [](const Choices &c) {
         return std::tie(c.query_tile, c.stream_tile, c.skip_dead, c.specialize_full, c.persistent, c.pingpong,
-                        c.query_descending, c.stages, c.consumers, c.producers, c.consumer_registers,
+                        c.query_descending, c.stages, c.consumers, c.chains, c.producers, c.consumer_registers,
                         c.producer_registers, c.rescale_bits, c.vector_lanes, c.mma, c.instruction, c.copies,
                         c.block_order, c.general);
     };

@@ -60,8 +60,10 @@ public:
     /** "warp_specialized": one producer warpgroup copies, the others contract on wgmma (sm_90a). "general": all
      * threads of a block do all of its work; takes any algorithm, and is slower. */
     Schedule &kernel(const std::string &form);
-    /** Warp roles: consumer warpgroups of 64 rows each, one producer warpgroup; registers a thread. */
-    Schedule &warps(int consumers, int producer, int consumer_registers, int producer_registers);
+    /** Warp roles: consumer warpgroups of 64 rows each, one producer warpgroup; registers a thread. Where a step
+     * consists of several chains that share no computed value (two softmaxes, say), `chains` of the consumers may
+     * share 64 rows, each with one chain: a chain's accumulators then have a warpgroup's registers to themselves. */
+    Schedule &warps(int consumers, int producer, int consumer_registers, int producer_registers, int chains = 1);
     /** Warpgroups take turns on the matrix unit. */
     Schedule &pingpong(bool on = true);
     /** Do not visit tiles in which the mask is nowhere true; "off" visits all. */
@@ -99,6 +101,7 @@ struct Choices {
     bool query_descending = false;
     int stages = 2;
     int consumers = 2;  // warpgroups
+    int chains = 1;     // warpgroups that share 64 rows, one for each independent chain of a step
     int producers = 1;  // warpgroups that only copy; 0: consumers copy for themselves
     int consumer_registers = 240, producer_registers = 24;
     int rescale_bits = 0;  // 0: always
@@ -108,6 +111,10 @@ struct Choices {
     std::string instruction;                 // the matrix instruction: "wgmma", "mma"; "" without a matrix unit
     std::string copies;                      // how tiles of inputs arrive: "tma", "copy"; "" on a CPU
     std::vector<std::string> block_order;    // the batch axes, innermost first (behind the query axis)
+    /** Warpgroups with rows of their own. */
+    int row_groups() const {
+        return consumers / (chains > 0 ? chains : 1);
+    }
     bool operator==(const Choices &o) const;
     bool operator!=(const Choices &o) const {
         return !(*this == o);

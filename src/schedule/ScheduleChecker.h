@@ -80,6 +80,7 @@ class ScheduleChecker {
     void check_kernel();
     void check_warps();
     void check_registers();
+    void check_chains();
 
     void check_one(const Directive &d);
     void check_together();

@@ -74,7 +74,7 @@ void add_gpu(Schedule &schedule, const Choices &c, const Workload &work) {
         }
     }
     if (c.producers > 0) {
-        schedule.warps(c.consumers, c.producers, c.consumer_registers, c.producer_registers);
+        schedule.warps(c.consumers, c.producers, c.consumer_registers, c.producer_registers, c.chains);
     } else {
         schedule.add({{}, "warps", {{"consumers", std::to_string(c.consumers), {}}}, {}, {}});
     }

@@ -225,10 +225,80 @@ class Builder {
         }
     }
 
+    /** Groups what refers to each other: pivots, moments (whose contractions are given, or -1) and the reductions
+     * inside a tile. */
+    std::vector<ChainWorkload> chains_of(const Pass &pass, const std::vector<int> &contraction_of) const {
+        struct Group {
+            std::set<std::string> names;
+            std::vector<int> moments;
+            std::set<int> pivots;
+        };
+        std::vector<Group> groups;
+        const auto add = [&](Group g) {
+            std::vector<Group> apart;
+            for (Group &other : groups) {
+                const bool meets = std::any_of(other.names.begin(), other.names.end(),
+                                               [&](const std::string &n) { return g.names.count(n); });
+                if (meets) {
+                    g.names.insert(other.names.begin(), other.names.end());
+                    g.moments.insert(g.moments.end(), other.moments.begin(), other.moments.end());
+                    g.pivots.insert(other.pivots.begin(), other.pivots.end());
+                } else {
+                    apart.push_back(std::move(other));
+                }
+            }
+            apart.push_back(std::move(g));
+            groups = std::move(apart);
+        };
+        std::set<std::string> of_mask;
+        inner_uses(pass.mask.guard, of_mask);
+        for (size_t i = 0; i < pass.pivots.size(); i++) {
+            Group g{of_mask, {}, {(int)i}};
+            inner_uses(pass.pivots[i].exponent, g.names);
+            inner_uses(pass.pivots[i].guard, g.names);
+            g.names.insert(pass.pivots[i].name);
+            add(g);
+        }
+        for (size_t i = 0; i < pass.moments.size(); i++) {
+            const Moment &m = pass.moments[i];
+            Group g{of_mask, {(int)i}, {}};
+            g.names.insert(m.pivot >= 0 ? pass.pivots[m.pivot].name : m.name);
+            inner_uses(m.factor, g.names);
+            inner_uses(m.guard, g.names);
+            add(g);
+        }
+        std::vector<ChainWorkload> chains;
+        for (const Group &g : groups) {
+            PassWorkload p;
+            std::vector<Expr> weights;
+            ChainWorkload chain;
+            for (int i : g.moments) {
+                Builder(graph, plan, work.sizes).add_moment(pass, pass.moments[i], p, weights);
+                if (contraction_of[i] >= 0) {
+                    chain.contractions.push_back(contraction_of[i]);
+                }
+            }
+            if (chain.contractions.empty()) {
+                return {};  // it has nothing for a warpgroup of its own
+            }
+            chain.pivots = (int)g.pivots.size();
+            chain.row_moments = p.row_moments;
+            chain.weight_tiles = p.weight_tiles;
+            for (size_t i = 0; i < plan.inner.size(); i++) {
+                if (g.names.count(plan.inner[i])) {
+                    chain.contractions.push_back((int)i);
+                }
+            }
+            chains.push_back(chain);
+        }
+        return chains;
+    }
+
     void add_pass(const Pass &pass) {
         PassWorkload p;
         std::set<std::string> inner;
         std::vector<Expr> weights;
+        std::vector<int> contraction_of;
         for (size_t i = 0; i < pass.pivots.size(); i++) {
             inner_uses(pass.pivots[i].exponent, inner);
             p.pivots++;
@@ -237,7 +307,9 @@ class Builder {
         for (const Moment &m : pass.moments) {
             inner_uses(m.guard, inner);
             inner_uses(m.factor, inner);
+            const size_t before = work.contractions.size();
             add_moment(pass, m, p, weights);
+            contraction_of.push_back(work.contractions.size() > before ? (int)before : -1);
         }
         for (size_t i = 0; i < plan.inner.size(); i++) {
             if (inner.count(plan.inner[i])) {
@@ -247,6 +319,7 @@ class Builder {
         std::sort(p.contractions.begin(), p.contractions.end());
         p.masked = pass.mask.guard.defined() && !is_const_one(pass.mask.guard);
         p.mask_reads_inputs = !pass.mask.summaries.empty();
+        p.chains = chains_of(pass, contraction_of);
         p.judges_tiles = pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous;
         work.passes.push_back(p);
     }
@@ -301,6 +374,10 @@ const Contraction *Workload::find(const std::string &name) const {
         }
     }
     return nullptr;
+}
+
+int Workload::chains() const {
+    return passes.size() == 1 ? std::max<int>(1, (int)passes[0].chains.size()) : 1;
 }
 
 std::vector<Operand> Workload::operands() const {

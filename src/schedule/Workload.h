@@ -43,6 +43,12 @@ struct Contraction {
     std::optional<int64_t> size;  // scores: the inner extent; else the features
 };
 
+/** What of a pass depends on each other through computed values: one softmax and what it weighs. */
+struct ChainWorkload {
+    std::vector<int> contractions;  // indices into Workload::contractions
+    int pivots = 0, row_moments = 0, weight_tiles = 0;
+};
+
 /** What lives in one pass. Counts are of distinct values. */
 struct PassWorkload {
     std::vector<int> contractions;  // indices into Workload::contractions, those evaluated in this pass
@@ -52,6 +58,10 @@ struct PassWorkload {
     bool masked = false;
     bool mask_reads_inputs = false;  // its verdict needs data of the rows and columns
     bool judges_tiles = false;       // some tile inside the solved range may be dead
+    std::vector<ChainWorkload> chains;  // that share no computed value, each with a contraction over the stream
+    ChainWorkload whole() const {
+        return {contractions, pivots, row_moments, weight_tiles};
+    }
 };
 
 struct Workload {
@@ -62,6 +72,8 @@ struct Workload {
     AxisSizes sizes;
 
     const Contraction *find(const std::string &func) const;
+    /** How many chains warpgroups of their own can compute: those of the only pass, at least 1. */
+    int chains() const;
     /** Distinct operands of the whole program. */
     std::vector<Operand> operands() const;
 };

@@ -15,10 +15,12 @@ class Code {
     std::vector<Stmt> *list;
     std::vector<Stmt> top;
     int labels = 0;
+    std::string scope;
 
 public:
-    Code()
-        : list(&top) {
+    /** Labels are unique among codes of different scopes, and of loops with different names. */
+    explicit Code(const std::string &scope = "")
+        : list(&top), scope(scope) {
     }
 
     void emit(const Stmt &s) {
@@ -61,7 +63,7 @@ public:
      * label and a branch: Halide IR has no loop without a known extent. */
     template<typename Body, typename Again>
     void loop(const std::string &name, Body body, Again again) {
-        const std::string label = name + "_" + std::to_string(labels++);
+        const std::string label = scope + name + "_" + std::to_string(labels++);
         run("label", {label});
         body();
         run("branch_if", {label}, {Halide::select(again(), 1, 0)});

@@ -174,7 +174,7 @@ void StreamKernel::load_range_columns(Code &code, Elements &elements) {
 void StreamKernel::load_judged_columns(Code &code, Elements &elements) {
     const Operand &first = *first_streamed();
     const Expr iteration = Code::get_int("iteration");
-    const int partial_bits = ((1 << choices.consumers) - 1) << (1 + choices.consumers);
+    const int partial_bits = ((1 << choices.row_groups()) - 1) << (1 + choices.row_groups());
     code.loop(
         "column_notes",
         [&] {

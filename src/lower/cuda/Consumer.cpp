@@ -129,13 +129,9 @@ void StreamKernel::pass_turn(Code &code) {
 }
 
 void StreamKernel::release(Code &code, const std::vector<const TileOp *> &contractions, const Expr &iteration) {
-    std::set<std::string> done;
-    for (const TileOp *op : contractions) {
-        const Operand &b = operand(op->b);
-        if (b.streamed && done.insert(op->b).second) {
-            code.run("barrier_arrive_if", {},
-                     {barrier(b.empty) + u32(8 * stage_of(b, iteration)), select(thread_index() % 128 == 0, 1, 0)});
-        }
+    for (const Operand *b : streamed_of(contractions)) {
+        code.run("barrier_arrive_if", {},
+                 {barrier(b->empty) + u32(8 * stage_of(*b, iteration)), select(thread_index() % 128 == 0, 1, 0)});
     }
 }
 
@@ -163,7 +159,7 @@ void StreamKernel::emit_op(Code &code, Elements &elements, const TileOp &op, boo
 void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const std::function<void()> &finish_sums) {
     std::vector<const TileOp *> late, others;
     for (const TileOp &op : pass.step) {
-        if (op.kind == TileOp::Kind::Map || op.kind == TileOp::Kind::Reduce) {
+        if (is_own(op) && (op.kind == TileOp::Kind::Map || op.kind == TileOp::Kind::Reduce)) {
             (accumulators.count(op.dst) ? late : others).push_back(&op);
         }
     }
@@ -227,12 +223,8 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
 
 /** Waits until the streamed operands of these contractions have arrived. */
 void StreamKernel::wait_full(Code &code, const std::vector<const TileOp *> &contractions, const Expr &iteration) {
-    std::set<std::string> done;
-    for (const TileOp *op : contractions) {
-        const Operand &b = operand(op->b);
-        if (b.streamed && done.insert(op->b).second) {
-            code.run("barrier_wait", {}, {barrier(b.full) + u32(8 * stage_of(b, iteration)), phase_of(b, iteration)});
-        }
+    for (const Operand *b : streamed_of(contractions)) {
+        code.run("barrier_wait", {}, {barrier(b->full) + u32(8 * stage_of(*b, iteration)), phase_of(*b, iteration)});
     }
 }
 
@@ -319,7 +311,7 @@ void StreamKernel::read_slot(Code &code) {
     for (size_t n = 1; n < registers.size(); n++) {
         code.set(registers[n], uniform(device::call(Int(32), "load_shared", {}, {slot_address(n)})));
     }
-    code.set("query_lo", Code::get_int("query_lo") + warpgroup() * 64);
+    code.set("query_lo", Code::get_int("query_lo") + row_group() * 64);
     code.set("row0", Code::get_int("query_lo") + row_of_thread());
 }
 
@@ -327,7 +319,7 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
     read_slot(code);
     const Stmt rest = code.block([&] {
         for (const TileOp &op : pass.prologue) {
-            if (op.kind != TileOp::Kind::Fill) {
+            if (op.kind != TileOp::Kind::Fill || !is_own(op)) {
                 continue;
             }
             const TileValue &v = program.value(op.dst);
@@ -351,8 +343,21 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
     code.emit(rest);
 }
 
+/** Each warpgroup runs the code of its chain. */
 Stmt StreamKernel::consumer() {
-    Code code;
+    Stmt body;
+    for (chain = static_cast<int>(chains.size()); chain-- > 0;) {
+        use_chain(chain);
+        const Stmt own = consumer_of_chain();
+        const Expr number = uniform(thread_index() / 128 - 1) % choices.chains;
+        body = body.defined() ? IfThenElse::make(number == chain, own, body) : own;
+    }
+    chain = 0;
+    return body;
+}
+
+Stmt StreamKernel::consumer_of_chain() {
+    Code code("chain" + std::to_string(chain) + "_");
     Elements elements(program, params, code);
     for (const TileOp *op : scores) {
         // A score fragment that only one value is computed from may be reused for it.
@@ -395,7 +400,7 @@ Stmt StreamKernel::consumer() {
     for (const Operand &o : operands) {
         Expr start = shared(o.offset);
         if (!o.streamed) {
-            start = start + u32(uniform(thread_index() / 128 - 1) * (64 * 128));
+            start = start + u32(uniform((thread_index() / 128 - 1) / choices.chains) * (64 * 128));
         }
         body = LetStmt::make("descriptor_" + plain(o.name), descriptor(start, o.panel_bytes()), body);
     }

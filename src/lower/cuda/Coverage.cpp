@@ -126,7 +126,7 @@ class Coverage {
             return in_step ? contract_problem(op) : "a contraction outside of the walk, into " + op.dst;
         case TileOp::Kind::Reduce: {
             const bool rows = program.value(op.dst).dims.size() == 1;
-            if (!in_step || op.axis != stream || !rows) {
+            if (!rows || (in_step ? op.axis != stream : !is_column(op.axis))) {
                 return "the reduction " + op.dst + " over " + op.axis;
             }
             break;

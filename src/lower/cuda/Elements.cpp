@@ -473,8 +473,10 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
             bindings[c.name] = device::get(c.source.type().is_float() ? Float(32) : c.source.type(), c.name.substr(1), parity);
         }
         for (const TileValue &v : program.values) {
-            if (v.dims.size() == 2) {
-                bindings[v.name] = device::get(Float(32), register_of(v.name), 4 * group + 2 * r + parity);
+            if (v.dims.size() == 2 && expr_uses_var(prepared, v.name)) {
+                const int n = 4 * group + 2 * r + parity;
+                const Expr from = foreign ? foreign(v.name, n) : Expr();
+                bindings[v.name] = from.defined() ? from : device::get(Float(32), register_of(v.name), n);
             }
         }
         for (const std::string &part : parts) {

@@ -65,6 +65,8 @@ public:
     /** The value of a load that depends on the stream's column alone, `offset` columns
      * behind the thread's first, where it is staged; else undefined. */
     std::function<Expr(const Expr &load, int offset)> staged_column;
+    /** The value of an element of a fragment that another warpgroup holds; else undefined. */
+    std::function<Expr(const std::string &value, int element)> foreign;
     /** What further Variables stand for: a verdict's summaries. */
     std::map<std::string, std::function<Expr()>> bindings;
     /** Code for the start of each block of rows, collected while emitting. */

@@ -46,7 +46,7 @@ void StreamKernel::store_staged(Code &code, Elements &elements, const Staged &s)
     const Cast *rounded = s.store->expr.as<Cast>();
     strobe_internal_assert(rounded) << s.store->expr;
     const int panel_bytes = program.query_tile * 128;
-    const Expr own = shared(s.offset) + u32(warpgroup() * (64 * 128));
+    const Expr own = shared(s.offset) + u32(row_group() * (64 * 128));
     code.when(thread_index() % 128 == 0, [&] { code.run("bulk_wait_read"); });
     sync_warpgroup(code);
     for (int r = 0; r < 2; r++) {
@@ -78,15 +78,24 @@ void StreamKernel::epilogue(Code &code, Elements &elements) {
     for (const TileValue &v : program.values) {
         bool state = false;
         for (const TileOp &op : pass.prologue) {
-            state |= op.dst == v.name;
+            state |= op.dst == v.name && is_own(op);
         }
         if (state && lane_partial.count(v.name)) {
             elements.complete(v.name, ReduceOp::Sum);
         }
     }
+    if (chain > 0) {
+        send_values(code);
+        return;
+    }
+    if (chains.size() > 1) {
+        receive_values(code, elements);
+    }
     for (const TileOp &op : pass.epilogue) {
         if (op.kind == TileOp::Kind::Map) {
             elements.map(op);
+        } else if (op.kind == TileOp::Kind::Reduce) {
+            elements.reduce(op, true);
         }
     }
     for (const Staged &s : staged) {

@@ -26,6 +26,7 @@ StreamKernel::StreamKernel(const TileProgram &program, const StreamPass &pass, c
     sort_ops();
     find_lane_partial();
     find_columns();
+    sort_chains();
     lay_out();
 }
 
@@ -173,6 +174,7 @@ void StreamKernel::lay_out() {
         for (const Staged &s : staged) {
             bytes += s.panels() * program.query_tile * 128;
         }
+        bytes += lay_out_exchange(0);
         return bytes;
     };
     row_stages = shared_bytes(2) <= max_shared_bytes ? 2 : 1;
@@ -200,6 +202,7 @@ void StreamKernel::lay_out() {
         }
         s.tensor_map = add_tensor_map(s.store->dst, box);
     }
+    offset = lay_out_exchange(offset);
     if (scans()) {
         batch_barriers = barriers;
         barriers += scan_barriers();
@@ -224,9 +227,10 @@ void StreamKernel::lay_out() {
     WorkspaceSpec queue;
     queue.zeroed = true;
     plan.workspaces.push_back(queue);
-    if (program.query_tile != 64 * choices.consumers) {
+    if (program.query_tile != 64 * choices.row_groups()) {
         refuse("a query tile of " + std::to_string(program.query_tile) + " rows and " +
-               std::to_string(choices.consumers) + " consumer warpgroups: it must be 64 rows each");
+               std::to_string(choices.consumers) + " consumer warpgroups, " + std::to_string(choices.chains) +
+               " for the same rows: it must be 64 rows each");
     }
 }
 

@@ -67,7 +67,8 @@ std::string generate(const KernelSources &sources) {
 /** Adds the candidate's plan to the package, and gives its kernels. */
 KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &arguments, KernelPackage &package) {
     const Stage stage("kernels");
-    const TileProgram program = without_far_scores(candidate.program);
+    const TileProgram near = without_far_scores(candidate.program);
+    const TileProgram program = candidate.choices.chains > 1 ? with_chains_apart(near) : near;
     if (const auto problem = outside_of_form(program)) {
         strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << *problem;
     }

@@ -159,13 +159,13 @@ Stmt StreamKernel::build() {
     Code code;
     code.when(thread_index() == 0, [&] {
         for (int n = 0; n < barriers; n++) {
-            bool empty = n >= row_stages && n < 2 * row_stages;
+            int releases = n >= row_stages && n < 2 * row_stages ? choices.consumers : 0;
             for (const Operand &o : operands) {
-                empty |= o.streamed && n >= o.empty && n < o.empty + o.stages;
+                releases = o.streamed && n >= o.empty && n < o.empty + o.stages ? o.users * choices.row_groups() : releases;
             }
             const Operand &first = *first_streamed();
             const bool with_columns = !columns.empty() && n >= first.full && n < first.full + first.stages;
-            code.run("barrier_init", {}, {barrier(n), u32(empty ? choices.consumers : with_columns ? 2 : 1)});
+            code.run("barrier_init", {}, {barrier(n), u32(releases > 0 ? releases : with_columns ? 2 : 1)});
         }
         code.run("barrier_init_fence");
     });

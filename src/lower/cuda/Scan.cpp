@@ -17,7 +17,7 @@ bool StreamKernel::scans() const {
 const int batch_slots = 2;
 
 int StreamKernel::note_bits() const {
-    return 1 + 2 * choices.consumers;
+    return 1 + 2 * choices.row_groups();
 }
 
 /** What is in the note of an iteration: the tile's number above note_bits() bits, which
@@ -33,15 +33,15 @@ Expr StreamKernel::note_is_last() const {
 }
 
 Expr StreamKernel::note_is_live() const {
-    return ((Code::get_int("note") >> (warpgroup() + 1)) & 1) != 0;
+    return ((Code::get_int("note") >> (row_group() + 1)) & 1) != 0;
 }
 
 Expr StreamKernel::note_is_partial() const {
-    return (Code::get_int("note") >> (warpgroup() + (1 + choices.consumers))) & 1;
+    return (Code::get_int("note") >> (row_group() + (1 + choices.row_groups()))) & 1;
 }
 
 int StreamKernel::batch_words() const {
-    return 3 + 2 * choices.consumers;
+    return 3 + 2 * choices.row_groups();
 }
 
 /** Word n of a batch: its first tile; whether it is the block's last; the block of rows,
@@ -128,7 +128,7 @@ void StreamKernel::judge(Code &code, Elements &elements) {
     load_summaries(code);
     set_candidate(code, 0);
     set_tile(code, elements, program, Code::get_int("candidate"));
-    for (int w = 0; w < choices.consumers; w++) {
+    for (int w = 0; w < choices.row_groups(); w++) {
         for (const Summary &summary : pass.mask.summaries) {
             if (summary.axis == program.query.name) {
                 const std::string name = plain(summary.name);
@@ -148,7 +148,7 @@ void StreamKernel::judge(Code &code, Elements &elements) {
 
 Expr StreamKernel::live_for_any() const {
     Expr any = 0;
-    for (int w = 0; w < choices.consumers; w++) {
+    for (int w = 0; w < choices.row_groups(); w++) {
         any = any | Code::get_int(of_warpgroup("live", w));
     }
     return simplify(any);
@@ -172,7 +172,7 @@ Stmt StreamKernel::scanner() {
             decode(code, block);
             set_range(code, block, program, pass.mask, "tile_first", "tile_count");
             code.set("block_lo", Code::get_int("query_lo"));
-            for (int w = 0; w < choices.consumers; w++) {
+            for (int w = 0; w < choices.row_groups(); w++) {
                 code.set("query_lo", Code::get_int("block_lo") + 64 * w);
                 for (const Summary &summary : pass.mask.summaries) {
                     if (summary.axis == program.query.name) {
@@ -191,7 +191,7 @@ Stmt StreamKernel::scanner() {
             code.loop(
                 "scan",
                 [&] {
-                    for (int w = 0; w < choices.consumers; w++) {
+                    for (int w = 0; w < choices.row_groups(); w++) {
                         code.set(of_warpgroup("live", w), Expr(0));
                         code.set(of_warpgroup("full", w), Expr(0));
                     }
@@ -233,7 +233,7 @@ void StreamKernel::send_batch(Code &code, const Expr &is_last) {
     code.run("store_shared", {}, {batch_address(0), Code::get_int("batch_tile")});
     code.run("store_shared", {}, {batch_address(1), select(is_last, 1, 0)});
     code.run("store_shared", {}, {batch_address(2), Code::get_int("work")});
-    for (int w = 0; w < choices.consumers; w++) {
+    for (int w = 0; w < choices.row_groups(); w++) {
         code.run("store_shared", {}, {batch_address(3 + 2 * w), Code::get_int(of_warpgroup("live", w))});
         code.run("store_shared", {}, {batch_address(4 + 2 * w), Code::get_int(of_warpgroup("full", w))});
     }
@@ -246,7 +246,7 @@ void StreamKernel::receive_batch(Code &code) {
     code.set("batch_tile", word(0));
     code.set("batch_last", word(1));
     code.set("work", word(2));
-    for (int w = 0; w < choices.consumers; w++) {
+    for (int w = 0; w < choices.row_groups(); w++) {
         code.set(of_warpgroup("live", w), word(3 + 2 * w));
         code.set(of_warpgroup("full", w), word(4 + 2 * w));
     }
@@ -309,10 +309,10 @@ void StreamKernel::produce_judged(Code &code, Elements &elements) {
                         code.set("bit", device::call(Int(32), "first_bit", {}, {Code::get_int("live")}));
                         const Expr bit = Code::get_int("bit");
                         Expr note = (Code::get_int("batch_tile") + bit) << note_bits();
-                        for (int w = 0; w < choices.consumers; w++) {
+                        for (int w = 0; w < choices.row_groups(); w++) {
                             const Expr live = (Code::get_int(of_warpgroup("live", w)) >> bit) & 1;
                             const Expr full = (Code::get_int(of_warpgroup("full", w)) >> bit) & 1;
-                            note = note | (live << (1 + w)) | ((full ^ 1) << (1 + choices.consumers + w));
+                            note = note | (live << (1 + w)) | ((full ^ 1) << (1 + choices.row_groups() + w));
                         }
                         code.set("pending", note);
                         code.set("live", Code::get_int("live") & (Code::get_int("live") - 1));

@@ -14,8 +14,13 @@
  * A consumer's step on tile n: start the score contractions of tile n, start the
  * accumulating contractions of tile n - 1, wait for the former, do the elementwise
  * work, wait for the latter, rescale the accumulators, pack the weights.
+ *
+ * With several chains (Chains.h), as many consumers share 64 rows, each with one
+ * chain; the last of the epilogue is the first chain's, to which the others send
+ * what they have found (Exchange.cpp).
  */
 
+#include "Chains.h"
 #include "Elements.h"
 #include "Order.h"
 #include "schedule/Schedule.h"
@@ -34,6 +39,7 @@ struct Operand {
     int offset = 0;       // from the start of shared memory
     int tensor_map = 0;   // index in the plan
     int full = 0, empty = 0;  // barrier numbers of stage 0
+    int users = 1;            // chains that read it, and release it
     int panels() const {
         return (columns + 63) / 64;
     }
@@ -102,13 +108,35 @@ private:
 
     std::vector<Operand> operands;
     std::vector<Staged> staged;
-    std::vector<const TileOp *> scores, sums;  // contractions of this tile, of the previous one
+    std::vector<const TileOp *> scores, sums;  // contractions of this tile, of the previous one; of the own chain
+    std::vector<const TileOp *> all_scores, all_sums;
+    std::vector<std::set<std::string>> chains;  // the values of each; one for all if warpgroups do not divide them
+    int chain = 0;                              // whose code is being written
     std::set<std::string> accumulators;
     std::set<std::string> lane_partial;  // row sums combined across lanes only at the end
     int row_stages = 1;  // blocks of rows whose row operands are in shared memory
     int barriers = 0, barrier_offset = 0, slot_offset = 0, counter = 0;
     int note_offset = 0, notes = 0, batch_offset = 0, batch_barriers = 0;
     BlockOrder order;  // of use where tiles are judged at run time
+
+    // Exchange.cpp: chains that warpgroups of the same rows compute apart.
+    struct Item {
+        std::string value;
+        int element = 0;
+        int piece = 0, word = 0;  // where it is sent
+    };
+    std::vector<Item> exchanged;
+    int exchange_offset = 0;
+    void sort_chains();
+    void use_chain(int number);
+    bool is_own(const TileOp &op) const;
+    Expr row_group() const;
+    std::vector<const Operand *> streamed_of(const std::vector<const TileOp *> &contractions) const;
+    int exchange_words() const;
+    int lay_out_exchange(int offset);
+    Expr exchange_address(int word) const;
+    void send_values(Code &code);
+    void receive_values(Code &code, Elements &elements);
 
     // Layout.cpp: what is where, and the checks that this form of kernel applies.
     void sort_ops();
@@ -193,6 +221,7 @@ private:
     void produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration);
 
     Stmt consumer();
+    Stmt consumer_of_chain();
     void consume_block(Code &code, Elements &elements);
     void consume_range(Code &code, Elements &elements);
     void finish_run(Code &code);
