@@ -110,4 +110,10 @@ Expr load_global(Type type, const Expr &address, const Expr &index) {
     return call(type, "load_global", {suffix(type)}, {at});
 }
 
+Expr load_global_if(Type type, const Expr &address, const Expr &condition) {
+    const Type result = type.bits() == 16 ? Float(32) : type;
+    return call(result, "load_global_if", {type.bits() == 16 ? suffix(type) : "b32"},
+                {address, select(condition, 1, 0)});
+}
+
 }  // namespace strobe::device

@@ -52,6 +52,8 @@ Expr ballot(const Expr &predicate);
 
 /** *(type *)(address + index * size), read-only or plain. */
 Expr load_global(Halide::Type type, const Expr &address, const Expr &index);
+/** *(type *)address where the condition holds, else 0: of 32 bits, or a float of 16 as a float of 32. */
+Expr load_global_if(Halide::Type type, const Expr &address, const Expr &condition);
 
 }  // namespace strobe::device
 

@@ -309,8 +309,15 @@ public:
         std::string name;
         Expr source;
     };
+    /** An input with an element for each row and column, read at a row's address and a column's offset. */
+    struct PerElement {
+        std::string name;
+        const Call *load;
+        int dim;  // that the column indexes, alone
+    };
     std::vector<PerRow> rows;
     std::vector<PerColumn> columns;
+    std::vector<PerElement> elements;
 
     explicit Prepare(Elements &self)
         : self(self) {
@@ -386,7 +393,12 @@ private:
 
     Expr visit(const Call *op) override {
         if (op->call_type == Call::Image) {
-            return op;  // both row and column: loaded at the element
+            const int dim = self.column_dimension(op);
+            if (dim < 0) {
+                return op;  // both row and column: loaded at the element
+            }
+            elements.push_back({self.fresh("$element"), op, dim});
+            return Variable::make(op->type.is_float() ? Float(32) : op->type, elements.back().name);
         }
         if (is_math(op, "exp")) {
             return device::exp2_approx(sum_of(self.linear(op->args[0]), log2_e));
@@ -456,6 +468,57 @@ void Elements::split_column(Term &t, Expr &constant) const {
     }
 }
 
+/** The dimension of a load whose index is the column, if no other depends on it or on a tile's values; else -1. */
+int Elements::column_dimension(const Call *load) const {
+    int dim = -1;
+    for (size_t d = 0; d < load->args.size(); d++) {
+        const Variable *v = load->args[d].as<Variable>();
+        const Dependence index = dependence(load->args[d]);
+        if (v && v->name == column_axis && dim < 0) {
+            dim = static_cast<int>(d);
+        } else if (index.differs() || index.state) {
+            return -1;
+        }
+    }
+    const bool word = load->type.bits() == 32 || (load->type.is_float() && load->type.bits() == 16);
+    return word ? dim : -1;
+}
+
+/** Registers "<name>_row", r: the address of row r at the thread's first column; "<name>_left": the columns from
+ * there to the end. Clamped coordinates and products of strides once a row, not once an element. */
+void Elements::set_element_rows(const std::string &name, const Call *load, int dim) {
+    const std::string &buffer = load->param.name();
+    const int bytes = load->type.bytes();
+    for (int r = 0; r < 2; r++) {
+        Expr index = make_zero(Int(64));
+        for (size_t d = 0; d < load->args.size(); d++) {
+            if (static_cast<int>(d) != dim) {
+                const Dependence dep = dependence(load->args[d]);
+                Expr at = row_value(load->args[d], r);
+                at = dep.row ? max(min(at, parameters.extent(buffer, d) - 1), 0) : at;
+                index = index + cast<int64_t>(at) * parameters.stride(buffer, d);
+            }
+        }
+        const Expr start = parameters.pointer(buffer) + cast<uint64_t>(index * bytes);
+        const Expr column = cast<uint64_t>(cast<int64_t>(first_column()) * parameters.stride(buffer, dim) * bytes);
+        if (column_axis == program.stream.name) {
+            block_start.push_back(device::set(name + "_start", r, start));
+            code.set(name + "_row", r, device::get(UInt(64), name + "_start", r) + column);
+        } else {
+            code.set(name + "_row", r, start + column);
+        }
+    }
+    code.set(name + "_left", parameters.extent(buffer, dim) - first_column());
+}
+
+/** The element of row r and the column `offset` behind the thread's first; 0 beyond the input's end. */
+Expr Elements::element_of(const std::string &name, const Call *load, int dim, int r, int offset) const {
+    const std::string &buffer = load->param.name();
+    const Expr distance = parameters.stride(buffer, dim) * IntImm::make(Int(64), offset * load->type.bytes());
+    const Expr address = device::get(UInt(64), name + "_row", r) + cast<uint64_t>(distance);
+    return device::load_global_if(load->type, address, Code::get_int(name + "_left") > offset);
+}
+
 void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns,
                              const std::function<void(int, int, const Expr &, const Expr &)> &f) {
     use_columns(axis);
@@ -468,6 +531,9 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
         bindings[offset_name + ".float"] = static_cast<float>(offset);
         for (const auto &p : prepare.rows) {
             bindings[p.name] = p.value[r];
+        }
+        for (const auto &x : prepare.elements) {
+            bindings[x.name] = element_of(x.name.substr(1), x.load, x.dim, r, offset);
         }
         for (const auto &c : prepare.columns) {
             bindings[c.name] = device::get(c.source.type().is_float() ? Float(32) : c.source.type(), c.name.substr(1), parity);
@@ -486,6 +552,9 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
         translator.offset = offset;
         return translator.mutate(substitute(bindings, prepared));
     };
+    for (const auto &x : prepare.elements) {
+        set_element_rows(x.name.substr(1), x.load, x.dim);
+    }
     for (int group = 0; group < (columns + 7) / 8; group++) {
         for (const auto &c : prepare.columns) {
             for (int parity = 0; parity < 2; parity++) {

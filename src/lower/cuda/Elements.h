@@ -106,6 +106,9 @@ private:
     std::set<std::string> parts;               // fragments that stand for aliases
 
     Expr first_column() const;  // of the thread
+    int column_dimension(const Halide::Internal::Call *load) const;
+    void set_element_rows(const std::string &name, const Halide::Internal::Call *load, int dim);
+    Expr element_of(const std::string &name, const Halide::Internal::Call *load, int dim, int r, int offset) const;
     void use_columns(const std::string &axis);
     void split_column(Term &t, Expr &constant) const;
 
