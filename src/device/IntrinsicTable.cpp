@@ -33,7 +33,8 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"load_global$u16", "{ .reg .u16 %sh; ld.global.nc.u16 %sh, [{0}]; cvt.u32.u16 {r}, %sh; }"},
         {"load_global$bf16", "{ .reg .b16 %sh; ld.global.nc.b16 %sh, [{0}]; mov.b32 {r}, {0, %sh}; }"},
         {"load_global$f16", "{ .reg .b16 %sh; ld.global.nc.b16 %sh, [{0}]; cvt.f32.f16 {r}, %sh; }"},
-        {"load_global_if$b32", "{ .reg .pred %sp; setp.ne.s32 %sp, {1}, 0; mov.b32 {r}, 0; @%sp ld.global.nc.b32 {r}, [{0}]; }"},
+        {"load_global_if$b32", "{ .reg .pred %sp; setp.ne.s32 %sp, {1}, 0; mov.b32 {r}, 0; "
+                               "@%sp ld.global.nc.b32 {r}, [{0}]; }"},
         {"load_global_if$bf16", "{ .reg .pred %sp; .reg .b16 %sh; setp.ne.s32 %sp, {1}, 0; mov.b16 %sh, 0; "
                                 "@%sp ld.global.nc.b16 %sh, [{0}]; mov.b32 {r}, {0, %sh}; }"},
         {"load_global_if$f16", "{ .reg .pred %sp; .reg .b16 %sh; setp.ne.s32 %sp, {1}, 0; mov.b16 %sh, 0; "

@@ -98,7 +98,10 @@ void ScheduleChecker::check_mma_func(const std::string &func, const SourceSpan &
                unit->name + " multiplies bf16 or fp16; " + inputs + " is " + operands,
                "leave it out, or make the inputs bf16 or fp16");
     }
-    const int64_t depth = unit->depth_bytes / 2;
+    const bool padded = k->size && std::all_of(k->operands.begin(), k->operands.end(), [&](const Operand &o) {
+        return has_zeros_behind(o.load, *k->size);
+    });
+    const int64_t depth = padded ? unit->column_step : unit->depth_bytes / 2;
     if (k->size && *k->size % (k->scores ? depth : unit->column_step) != 0) {
         refuse(span,
                func + (k->scores ? " contracts " : " has ") + std::to_string(*k->size) +

@@ -456,6 +456,12 @@ bool grows(const ReductionGraph &graph, const Plan &plan, const Pass &pass, size
            });
 }
 
+bool has_zeros_behind(const Expr &load, int64_t features) {
+    const Call *call = load.defined() ? load.as<Call>() : nullptr;
+    const Expr extent = call && call->param.defined() ? call->param.extent_constraint(0) : Expr();
+    return extent.defined() && is_const(extent, features);
+}
+
 int pass_of(const Plan &plan, const std::string &reduction) {
     for (size_t i = 0; i < plan.passes.size(); i++) {
         for (const Readout &r : plan.passes[i].readouts) {

@@ -83,6 +83,10 @@ std::optional<int64_t> known_size(const ReductionGraph &graph, const std::string
 
 Workload workload_of(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given = {});
 
+/** The innermost dimension of the input ends where the operand's features do, so that a copy by tensor map
+ * has zeros behind them. */
+bool has_zeros_behind(const Expr &load, int64_t features);
+
 /** The names of all inputs that the graph reads, and of its scalar parameters. */
 std::vector<std::string> inputs_of(const ReductionGraph &graph);
 std::vector<std::string> scalars_of(const ReductionGraph &graph);

@@ -1,5 +1,7 @@
 #include "Coverage.h"
 
+#include "schedule/Workload.h"
+
 #include <algorithm>
 
 namespace strobe::cuda {
@@ -64,6 +66,16 @@ class Coverage {
         return v.dims.size() == 2 && v.dims[0].axis == rows &&
                (columns.empty() ? is_column(v.dims[1].axis) : v.dims[1].axis == columns);
     }
+    Expr load_of(const std::string &operand) const {
+        for (const auto *ops : {&program.passes[0].prologue, &program.passes[0].step}) {
+            for (const TileOp &op : *ops) {
+                if (op.kind == TileOp::Kind::Load && op.dst == operand) {
+                    return op.expr;
+                }
+            }
+        }
+        return Expr();
+    }
     std::string value_problem(const TileValue &v) const {
         if (v.place == Place::Shared) {
             const bool operand = over(v, query, "") || over(v, stream, "");
@@ -98,7 +110,10 @@ class Coverage {
             return "the contraction of " + op.a + " with " + op.b;
         }
         const TileDim &features = b.dims[1];
-        const int step = scores ? 16 : 8;
+        // Half a step of zeros behind both operands changes nothing.
+        const bool padded =
+            has_zeros_behind(load_of(op.a), features.size) && has_zeros_behind(load_of(op.b), features.size);
+        const int step = scores && !padded ? 16 : 8;
         if (features.size % step != 0) {
             return text(op.dst, scores ? ", which contracts " : ", which has ", features.size,
                         scores ? " elements" : " columns", "; the matrix unit takes multiples of ", step);
