@@ -353,7 +353,7 @@ Stmt StreamKernel::consumer() {
         body = body.defined() ? IfThenElse::make(number == chain, own, body) : own;
     }
     chain = 0;
-    return body;
+    return Block::make(device::run("registers_grow", {std::to_string(choices.consumer_registers)}), body);
 }
 
 Stmt StreamKernel::consumer_of_chain() {
@@ -372,7 +372,6 @@ Stmt StreamKernel::consumer_of_chain() {
     for (const TileOp *op : sums) {
         elements.operands.insert(op->a);
     }
-    code.run("registers_grow", {std::to_string(choices.consumer_registers)});
     elements.last_row = [this] { return last_row(64); };
     elements.staged_column = [this](const Expr &load, int offset) { return staged_column(load, offset); };
     code.set("warpgroup", uniform(thread_index() / 128 - 1));
