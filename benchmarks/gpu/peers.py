@@ -28,8 +28,11 @@ class Problem:
         self.q, self.k, self.v = make(case.H), make(case.H // case.group), make(case.H // case.group)
         self.scale = 1 / math.sqrt(case.D)
         self.tensors, self.scalars = variants.extra_arguments(case.variant, case.B, case.H, case.S, device)
-        if "document" in self.tensors:  # the same documents in every batch entry, so that one block mask serves FlexAttention
-            self.tensors["document"] = self.tensors["document"][:1].expand(case.B, -1).contiguous()
+        for name, t in self.tensors.items():  # the same in every batch entry and head: one block mask serves FlexAttention
+            if name == "chosen":
+                t = t[:, :1].expand(-1, case.H, -1, -1)
+            if name != "slopes":
+                self.tensors[name] = t[:1].expand(case.B, *t.shape[1:]).contiguous()
         pairs = variants.live_pairs(case.variant, self.tensors, self.scalars, case.S, case.S)
         self.density = pairs / case.S**2
         self.flops = 4 * case.B * case.H * case.S**2 * case.D * self.density

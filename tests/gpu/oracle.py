@@ -34,8 +34,11 @@ def cut(variant_tensors, b, h):
     part = dict(variant_tensors)
     if "slopes" in part:
         part["slopes"] = part["slopes"][h]
-    if "document" in part:
-        part["document"] = part["document"][b]
+    for name in ("document", "query_length", "key_length"):
+        if name in part:
+            part[name] = part[name][b]
+    if "chosen" in part:
+        part["chosen"] = part["chosen"][b, h]
     return part
 
 
