@@ -193,5 +193,12 @@ def flex_mods(variant, tensors, scalars):
         return None, lambda b, h, i, j: (i < queries) & (j < keys)
     if variant == "block_routing":
         chosen = tensors["chosen"][0, 0].contiguous()
-        return None, lambda b, h, i, j: (chosen[i // BLOCK] == j // BLOCK).any(-1) & (j <= i)
+
+        def routed(b, h, i, j):
+            seen = j < 0
+            for n in range(CHOICES):
+                seen = seen | (chosen[i // BLOCK, n] == j // BLOCK)
+            return seen & (j <= i)
+
+        return None, routed
     return None, None
