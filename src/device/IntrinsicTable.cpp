@@ -84,6 +84,7 @@ const std::map<std::string, std::string> &simple_instructions() {
          "cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [{1}, {{2}, {3}, {4}, {5}}], [{0}];"},
         {"tensor_store$5",
          "cp.async.bulk.tensor.5d.global.shared::cta.bulk_group [{1}, {{2}, {3}, {4}, {5}, {6}}], [{0}];"},
+        {"bulk_load", "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [{0}], [{1}], {2}, [{3}];"},
         {"tensor_prefetch", "prefetch.tensormap [{0}];"},
         {"bulk_commit", "cp.async.bulk.commit_group;"},
         {"bulk_wait_read", "cp.async.bulk.wait_group.read 0;"},
@@ -181,12 +182,13 @@ std::string mma(const IntrinsicCall &call) {
 }  // namespace
 
 std::string ptx_of(const IntrinsicCall &call) {
+    const bool moves = call.op == "get" || call.op == "set";
+    const std::string move = moves && is_wide_register(call.constants.at(0)) ? "mov.b64 " : "mov.b32 ";
     if (call.op == "get") {
-        return "mov.b32 " + call.result + ", " + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ";";
+        return move + call.result + ", " + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ";";
     }
     if (call.op == "set") {
-        return "mov.b32 " + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ", " +
-               call.arguments.at(0) + ";";
+        return move + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ", " + call.arguments.at(0) + ";";
     }
     if (call.op == "pack_to") {
         return "cvt.rn." + call.constants.at(0) + "x2.f32 " +

@@ -22,6 +22,13 @@ struct IntrinsicCall {
     std::function<std::string(const std::string &name, int i)> named;
 };
 
+/** Named registers are of 32 bits but for those whose names end so. */
+inline const std::string wide_ending = "_w64";
+inline bool is_wide_register(const std::string &name) {
+    return name.size() > wide_ending.size() &&
+           name.compare(name.size() - wide_ending.size(), wide_ending.size(), wide_ending) == 0;
+}
+
 /** The instruction(s). Throws InternalError on an unknown op. */
 std::string ptx_of(const IntrinsicCall &call);
 

@@ -1,5 +1,6 @@
 #include "Intrinsics.h"
 
+#include "IntrinsicTable.h"
 #include "support/Error.h"
 
 namespace strobe::device {
@@ -43,12 +44,17 @@ Stmt run(const std::string &op, const std::vector<std::string> &constants, const
     return Evaluate::make(call(Int(32), op, constants, args));
 }
 
+/** Registers of 64 bits are told by the end of their names. */
+static std::string register_name(const std::string &name, Type type) {
+    return type.bits() == 64 ? name + wide_ending : name;
+}
+
 Expr get(Type type, const std::string &name, int i) {
-    return call(type, "get", {name, std::to_string(i)});
+    return call(type, "get", {register_name(name, type), std::to_string(i)});
 }
 
 Stmt set(const std::string &name, int i, const Expr &value) {
-    return run("set", {name, std::to_string(i)}, {value});
+    return run("set", {register_name(name, value.type()), std::to_string(i)}, {value});
 }
 
 Expr exp2_approx(const Expr &x) {

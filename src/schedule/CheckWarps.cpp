@@ -99,7 +99,7 @@ void ScheduleChecker::check_mma_func(const std::string &func, const SourceSpan &
                "leave it out, or make the inputs bf16 or fp16");
     }
     const bool padded = k->size && std::all_of(k->operands.begin(), k->operands.end(), [&](const Operand &o) {
-        return has_zeros_behind(o.load, *k->size);
+        return o.computed || has_zeros_behind(o.load, *k->size);
     });
     const int64_t depth = padded ? unit->column_step : unit->depth_bytes / 2;
     if (k->size && *k->size % (k->scores ? depth : unit->column_step) != 0) {

@@ -114,6 +114,11 @@ class Completer {
     void set_matrix_unit() {
         for (const Contraction &k : work.contractions) {
             const std::string own = own_operand_type(k);
+            const bool computed = std::any_of(k.operands.begin(), k.operands.end(),
+                                              [](const Operand &o) { return o.computed; });
+            if (computed && (c.general || !machine.bulk_copies)) {
+                continue;  // the form without warp roles computes operands where they are used, unrounded
+            }
             if (k.matrix && (own == "bf16" || own == "fp16") && !machine.matrix_units.empty()) {
                 c.mma.insert({k.func, own});
                 c.instruction = c.instruction.empty() ? machine.matrix_units[0].name : c.instruction;

@@ -139,6 +139,50 @@ class Builder {
         return operands;
     }
 
+    /** One side of a product of what rows and of what streamed rows compute from inputs: it can be computed beforehand
+     * and is no more precise than the 16-bit elements it is computed from. Undefined type: not of such elements. */
+    Operand computed_operand(const std::vector<Expr> &factors, const std::string &axis, const std::string &feature) {
+        Operand o;
+        o.type = Type();
+        o.computed = factors.size() > 1 || !factors[0].as<Call>();
+        o.by_query = axis == plan.roles.query;
+        o.by_stream = axis == plan.roles.stream;
+        for (const Expr &f : factors) {
+            o.load = o.load.defined() ? o.load * f : f;
+            for (const Call *load : Uses(f).loads) {
+                const std::vector<std::string> used = axes_of(graph, Expr(load));
+                if (load->type.is_float() && load->type.bits() == 16 && contains(used, axis) && contains(used, feature)) {
+                    o.type = load->type;
+                    o.input = load->name;
+                }
+            }
+        }
+        o.width = known_size(graph, feature, work.sizes);
+        return o;
+    }
+
+    void use_computed_operands(const Reduction &r, Contraction &c) {
+        std::vector<Expr> factors, rows, columns;
+        factors_of(r.body, factors);
+        for (const Expr &f : factors) {
+            const std::vector<std::string> used = axes_of(graph, f);
+            const bool by_stream = contains(used, plan.roles.stream);
+            if (by_stream && contains(used, plan.roles.query)) {
+                return;
+            }
+            (by_stream ? columns : rows).push_back(f);
+        }
+        if (rows.empty() || columns.empty()) {
+            return;
+        }
+        const Operand a = computed_operand(rows, plan.roles.query, r.over[0]);
+        const Operand b = computed_operand(columns, plan.roles.stream, r.over[0]);
+        if (a.type == b.type && a.type.is_float() && a.type.bits() == 16) {
+            c.operands = {a, b};
+            c.matrix = true;
+        }
+    }
+
     /** Contractions inside a tile, such as the scores. */
     void add_inner(const Reduction &r) {
         Contraction c;
@@ -153,6 +197,9 @@ class Builder {
         }
         c.operands = operands_in(r.body, r.over, 2, c.matrix);
         c.matrix = c.matrix && c.scores && r.op == ReduceOp::Sum && c.operands[0].by_query != c.operands[1].by_query;
+        if (!c.matrix && c.scores && r.op == ReduceOp::Sum && r.over.size() == 1) {
+            use_computed_operands(r, c);
+        }
         work.contractions.push_back(c);
     }
 

@@ -22,6 +22,7 @@ struct Operand {
     Expr load;  // the element that is read: two heads of one input are two operands
     Type type;
     bool by_query = false, by_stream = false;
+    bool computed = false;  // beforehand, from elements of this input: `load` is the product then
     std::optional<int64_t> width;  // elements a row or key: the product of its feature and inner axes
 };
 

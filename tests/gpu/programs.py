@@ -239,7 +239,7 @@ PROGRAMS = {
     "linear": Program(usual, linear(False), lambda sizes: {}),
     "linear_causal": Program(usual, linear(True), lambda sizes: {}),
     "statistics": Program(usual, statistics, float_outputs=("lse", "row_max", "entropy", "variance")),
-    "rope": Program(rope_inputs, rope),
+    "rope": Program(rope_inputs, rope, square=True),
     "evoformer": Program(evoformer_inputs, evoformer, square=True),
     "paged": Program(paged_inputs, paged),
     "ipa": Program(ipa_inputs, ipa, square=True, float_outputs=("lse", "out_points", "out_pair")),

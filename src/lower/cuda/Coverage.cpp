@@ -1,5 +1,6 @@
 #include "Coverage.h"
 
+#include "Prepare.h"
 #include "schedule/Workload.h"
 
 #include <algorithm>
@@ -76,6 +77,11 @@ class Coverage {
         }
         return Expr();
     }
+    /** Zeros are behind the operand's features in shared memory. */
+    bool is_padded(const std::string &operand, int features) const {
+        const Expr load = load_of(operand);
+        return load.defined() && (load.as<Variable>() || has_zeros_behind(load, features));
+    }
     std::string value_problem(const TileValue &v) const {
         if (v.place == Place::Shared) {
             const bool operand = over(v, query, "") || over(v, stream, "");
@@ -90,11 +96,23 @@ class Coverage {
     std::string load_problem(const TileOp &op, bool streamed) const {
         const TileValue &v = program.value(op.dst);
         if (v.type.bits() != 16 || !v.type.is_float()) {
-            return text("the operand ", op.expr.as<Call>()->name, " of type ", v.type,
+            const Call *call = op.expr.as<Call>();
+            return text("the operand ", call ? call->name : op.dst, " of type ", v.type,
                         ": the matrix unit takes bf16 or fp16 here");
         }
         if (v.place != Place::Shared || v.dims[0].axis != (streamed ? stream : query)) {
             return "the load of " + op.dst + " at this place";
+        }
+        const Call *call = op.expr.as<Call>();
+        int features = 0, rows = 0;  // indices that are the axis alone
+        for (size_t d = 0; call && d < call->args.size(); d++) {
+            const Variable *at = call->args[d].as<Variable>();
+            features += at && d == 0 && v.dims.size() == 2 && at->name == v.dims[1].axis;
+            rows += at && at->name == v.dims[0].axis;
+        }
+        if (call && (features != 1 || rows != 1)) {
+            return "the load of " + call->name + ", whose innermost dimension must be indexed by the features alone " +
+                   "and another by " + v.dims[0].axis + " alone";
         }
         return "";
     }
@@ -111,8 +129,7 @@ class Coverage {
         }
         const TileDim &features = b.dims[1];
         // Half a step of zeros behind both operands changes nothing.
-        const bool padded =
-            has_zeros_behind(load_of(op.a), features.size) && has_zeros_behind(load_of(op.b), features.size);
+        const bool padded = is_padded(op.a, features.size) && is_padded(op.b, features.size);
         const int step = scores && !padded ? 16 : 8;
         if (features.size % step != 0) {
             return text(op.dst, scores ? ", which contracts " : ", which has ", features.size,
@@ -197,7 +214,7 @@ public:
 }  // namespace
 
 std::optional<std::string> outside_of_form(const TileProgram &program) {
-    const std::string problem = Coverage(program).problem();
+    const std::string problem = Coverage(prepare_operands(program).program).problem();
     return problem.empty() ? std::nullopt : std::optional<std::string>(problem);
 }
 

@@ -18,11 +18,10 @@ int align(int x, int to) {
 
 }  // namespace
 
-StreamKernel::StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
-                           const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan,
-                           KernelSpec &kernel, const BlockOrder &order)
-    : program(program), pass(pass), choices(choices), arguments(arguments), package(package), plan(plan),
-      kernel(kernel), params(arguments, kernel), order(order) {
+StreamKernel::StreamKernel(const PreparedProgram &prepared, const Choices &choices, const PackageArguments &arguments,
+                           KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel, const BlockOrder &order)
+    : prepared(prepared), program(prepared.program), pass(prepared.program.passes[0]), choices(choices),
+      arguments(arguments), package(package), plan(plan), kernel(kernel), params(arguments, kernel), order(order) {
     sort_ops();
     find_lane_partial();
     find_columns();
@@ -56,6 +55,18 @@ int StreamKernel::add_tensor_map(const std::string &buffer, const std::vector<ui
 void StreamKernel::sort_ops() {
     const auto add_load = [&](const TileOp &op, bool streamed) {
         const TileValue &v = program.value(op.dst);
+        if (const PreparedTile *computed = prepared.find(op.dst)) {
+            Operand o;
+            o.load = &op;
+            o.name = op.dst;
+            o.rows = v.dims[0].size;
+            o.columns = v.dims[1].size;
+            o.streamed = streamed;
+            o.stages = streamed ? choices.stages : 1;
+            o.prepared = computed;
+            operands.push_back(o);
+            return;
+        }
         const Call *call = op.expr.as<Call>();
         strobe_internal_assert(call && call->call_type == Call::Image && v.dims.size() == 2) << "load of " << op.dst;
         if (call->type.bits() != 16 || !call->type.is_float()) {

@@ -68,35 +68,37 @@ std::string generate(const KernelSources &sources) {
 KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &arguments, KernelPackage &package) {
     const Stage stage("kernels");
     const TileProgram near = without_far_scores(candidate.program);
-    const TileProgram program = candidate.choices.chains > 1 ? with_chains_apart(near) : near;
-    if (const auto problem = outside_of_form(program)) {
-        strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << *problem;
+    if (const auto problem = outside_of_form(near)) {
+        strobe_user_error() << "In algorithm " << near.name << ": no wgmma kernel for " << *problem;
     }
+    PreparedProgram prepared = prepare_operands(candidate.choices.chains > 1 ? with_chains_apart(near) : near);
+    const TileProgram &program = prepared.program;
     LaunchPlan plan;
+    plan.kernels.reserve(max_kernels);  // parameters refer to them
     plan.schedule = candidate.schedule;
     plan.query_tile = program.query_tile;
     plan.cost_per_unit = candidate.cost_per_unit;
     plan.cost_per_step = candidate.cost_per_tile;
     plan.steps = {arguments.extent_of(program.stream, program.stream_tile)};
     const std::string entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
-    std::vector<std::pair<Stmt, KernelParameters>> summaries;
+    std::vector<std::pair<Stmt, KernelParameters>> before;
     BlockOrder order;
     const bool scans = needs_scan(program.passes[0].mask);
     if (scans) {
-        // Parameters refer to the specs, which must not move.
-        plan.kernels.reserve(program.passes[0].mask.summaries.size() + 2);
-        const auto tables = add_summary_kernels(program, program.passes[0], arguments, package, plan, entry, summaries);
-        order = add_order_kernel(program, program.passes[0], arguments, package, plan, entry, tables, summaries);
+        const auto tables = add_summary_kernels(program, program.passes[0], arguments, package, plan, entry, before);
+        order = add_order_kernel(program, program.passes[0], arguments, package, plan, entry, tables, before);
     }
+    add_preparation_kernels(prepared, arguments, package, plan, entry, before);
     KernelSources sources;
-    for (size_t k = 0; k < summaries.size(); k++) {
-        sources.add(summaries[k].first, plan.kernels[k], summaries[k].second);
+    for (size_t k = 0; k < before.size(); k++) {
+        sources.add(before[k].first, plan.kernels[k], before[k].second);
     }
     KernelSpec kernel;
     kernel.entry = entry;
     kernel.work = work_of(program, arguments);
-    kernel.overlaps = scans;
-    StreamKernel stream(program, program.passes[0], candidate.choices, arguments, package, plan, kernel, order);
+    // Who copies what was prepared does not wait for it: the launch does.
+    kernel.overlaps = scans && prepared.tiles.empty();
+    StreamKernel stream(prepared, candidate.choices, arguments, package, plan, kernel, order);
     sources.add(stream.build(), kernel, stream.parameters());
     plan.kernels.push_back(kernel);
     package.plans.push_back(plan);

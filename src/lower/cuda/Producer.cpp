@@ -24,7 +24,10 @@ bool StreamKernel::moves(const Expr &coordinate) const {
  * of a block. A group's head takes two divisions, more than all else about a copy. */
 void StreamKernel::set_coordinates(Code &code, Elements &elements) {
     for (const Operand &o : operands) {
-        for (size_t d = 0; o.streamed && d < o.load->expr.as<Call>()->args.size(); d++) {
+        for (size_t n = 0; o.prepared && n < o.prepared->outer.size(); n++) {
+            code.set("at_" + plain(o.name), static_cast<int>(n), elements.row_value(o.prepared->outer[n].index, 0));
+        }
+        for (size_t d = 0; o.streamed && !o.prepared && d < o.load->expr.as<Call>()->args.size(); d++) {
             const Expr at = coordinate(o, d);
             if (!moves(at)) {
                 code.set("at_" + plain(o.name), static_cast<int>(d), elements.row_value(at, 0));
@@ -35,8 +38,12 @@ void StreamKernel::set_coordinates(Code &code, Elements &elements) {
 
 /** Copies one tile of an operand into its stage, panel by panel. */
 void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration) {
-    const size_t rank = o.load->expr.as<Call>()->args.size();
     const Expr full = o.streamed ? barrier(o.full) + u32(8 * stage_of(o, iteration)) : rows_full();
+    if (o.prepared) {
+        produce_prepared(code, elements, o, shared(o.offset) + u32(stage_of(o, iteration) * o.stage_bytes()), full);
+        return;
+    }
+    const size_t rank = o.load->expr.as<Call>()->args.size();
     for (int p = 0; p < o.panels(); p++) {
         const Expr to = shared(o.offset + p * o.panel_bytes()) + u32(stage_of(o, iteration) * o.stage_bytes());
         std::vector<Expr> args = {to, params.tensor_map(o.tensor_map), full};
@@ -47,6 +54,21 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
         }
         code.run("tensor_load", {std::to_string(rank)}, args);
     }
+}
+
+/** Copies a tile that was computed beforehand, as it will lie in shared memory. */
+void StreamKernel::produce_prepared(Code &code, Elements &elements, const Operand &o, const Expr &to,
+                                    const Expr &full) {
+    const Expr first = elements.row_value(program.stream.min, 0);
+    const Expr tile = o.streamed ? (Code::get_int("stream_lo") - first) / program.stream_tile
+                                 : Code::get_int("query_lo") / program.query_tile;
+    std::vector<Expr> outer;
+    for (size_t n = 0; n < o.prepared->outer.size(); n++) {
+        outer.push_back(Code::get_int("at_" + plain(o.name), static_cast<int>(n)));
+    }
+    const Expr number = prepared_tile_number(*o.prepared, program, arguments, package, params, tile, outer);
+    const Expr bytes = cast<uint64_t>(number) * UIntImm::make(UInt(64), o.stage_bytes());
+    code.run("bulk_load", {}, {to, params.workspace(o.prepared->workspace) + bytes, u32(Expr(o.stage_bytes())), full});
 }
 
 /** Copies the streamed operands of the tile at registers "stream_lo/hi". */
@@ -83,9 +105,13 @@ Stmt StreamKernel::producer() {
     Elements elements(program, params, code);
     elements.last_row = [this] { return last_row(program.query_tile); };
     int row_bytes = 0;
+    bool rows_prepared = false;
     for (const Operand &o : operands) {
+        rows_prepared |= o.prepared && !o.streamed;
         row_bytes += o.streamed ? 0 : o.stage_bytes();
-        code.run("tensor_prefetch", {}, {params.tensor_map(o.tensor_map)});
+        if (!o.prepared) {
+            code.run("tensor_prefetch", {}, {params.tensor_map(o.tensor_map)});
+        }
     }
     code.set("work", Variable::make(Int(32), "k" + gpu_block_name(0)));
     code.set("works", Expr(0));
@@ -105,13 +131,18 @@ Stmt StreamKernel::producer() {
             for (size_t n = 0; n < registers.size(); n++) {
                 code.run("store_shared", {}, {slot_address(n), Code::get_int(registers[n])});
             }
+            if (rows_prepared) {
+                set_coordinates(code, elements);
+            }
             code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)});
             for (const Operand &o : operands) {
                 if (!o.streamed) {
                     produce_operand(code, elements, o, Code::get_int("works"));
                 }
             }
-            set_coordinates(code, elements);
+            if (!rows_prepared) {
+                set_coordinates(code, elements);
+            }
             if (scans()) {
                 produce_judged(code, elements);
                 receive_batch(code);

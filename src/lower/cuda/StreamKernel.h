@@ -23,6 +23,7 @@
 #include "Chains.h"
 #include "Elements.h"
 #include "Order.h"
+#include "Prepare.h"
 #include "schedule/Schedule.h"
 
 #include <set>
@@ -40,6 +41,7 @@ struct Operand {
     int tensor_map = 0;   // index in the plan
     int full = 0, empty = 0;  // barrier numbers of stage 0
     int users = 1;            // chains that read it, and release it
+    const PreparedTile *prepared = nullptr;  // computed beforehand: no tensor map
     int panels() const {
         return (columns + 63) / 64;
     }
@@ -86,9 +88,8 @@ inline void sync_warpgroup(Code &code) {
 
 class StreamKernel {
 public:
-    StreamKernel(const TileProgram &program, const StreamPass &pass, const Choices &choices,
-                 const PackageArguments &arguments, KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel,
-                 const BlockOrder &order);
+    StreamKernel(const PreparedProgram &prepared, const Choices &choices, const PackageArguments &arguments,
+                 KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel, const BlockOrder &order);
 
     /** The kernel's body, with its block and thread loops. */
     Stmt build();
@@ -97,6 +98,7 @@ public:
     }
 
 private:
+    const PreparedProgram &prepared;
     const TileProgram &program;
     const StreamPass &pass;
     const Choices &choices;
@@ -213,6 +215,7 @@ private:
     Expr shared(const Expr &offset) const;
 
     Stmt producer();
+    void produce_prepared(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
     Expr coordinate(const Operand &o, size_t d) const;
     bool moves(const Expr &coordinate) const;
     void set_coordinates(Code &code, Elements &elements);
