@@ -120,6 +120,9 @@ std::vector<BadSchedule> bad_schedules() {
         {"RegistersRange", "warps(consumers=1, registers=256:24)", {"not 256"}},
         {"RegistersPair", "warps(consumers=2, registers=240)", {"not nothing", "registers=consumer:producer"}},
         {"NoProducer", "warps(consumers=2, producer=0)", {"tma copies are issued by a producer warpgroup"}},
+        {"ChainsOfOne",
+         "tile(i, 64) warps(consumers=2, chains=2)",
+         {"a step of this algorithm consists of 1 chain", "leave chains out"}},
         {"PingpongAlone", "tile(i, 64) pingpong", {"there is one consumer warpgroup, and turns take two"}},
         {"PingpongMaybe", "pingpong(maybe)", {"maybe is not one of its values", "on or off"}},
         // Instructions and types.

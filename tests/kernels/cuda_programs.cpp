@@ -1,0 +1,155 @@
+// The algorithms beyond one plain softmax become kernels of the warp-specialised form that
+// ptxas takes without spills and without serialising the matrix instructions.
+
+#include "Disassemble.h"
+#include "driver/CompileCuda.h"
+#include "driver/Instance.h"
+#include "lower/cuda/Chains.h"
+#include "lower/cuda/Prepare.h"
+#include "schedule/ParseSchedule.h"
+#include "support/Error.h"
+
+#include <gtest/gtest.h>
+
+#include <regex>
+
+using namespace Halide;
+using namespace strobe;
+using namespace strobe::test;
+
+namespace {
+
+Target cuda_target() {
+    return Target("x86-64-linux-cuda");
+}
+
+struct Case {
+    std::string variant;
+    int head, value;
+    std::string schedule;
+};
+
+std::ostream &operator<<(std::ostream &stream, const Case &c) {
+    return stream << c.variant << "_d" << c.head << "_v" << c.value << (c.schedule.empty() ? "" : "_scheduled");
+}
+
+Instance instance_of(const Case &c) {
+    return build_algorithm(
+        c.variant,
+        {{"dtype", "bf16"}, {"head_dim", std::to_string(c.head)}, {"value_dim", std::to_string(c.value)}},
+        get_host_target());
+}
+
+int count(const std::string &text, const std::string &pattern) {
+    const std::regex regex(pattern);
+    return int(std::distance(std::sregex_iterator(text.begin(), text.end(), regex), std::sregex_iterator()));
+}
+
+class CudaPrograms : public testing::TestWithParam<Case> {};
+
+TEST_P(CudaPrograms, Assemble) {
+    const CudaCompilation c =
+        compile_cuda(instance_of(GetParam()).outputs, cuda_target(), parse_schedule(GetParam().schedule), "program");
+    ASSERT_FALSE(c.general) << c.general_because;
+    const int plans = int(c.package.plans.size());
+    EXPECT_GE(count(c.ptx, "wgmma\\.mma_async\\.sync\\.aligned\\.m64n\\d+k16\\.f32\\.bf16\\.bf16"), 2 * plans);
+    EXPECT_EQ(count(c.ptx, "setmaxnreg\\.inc"), plans) << "the consumers";
+    EXPECT_EQ(count(c.ptx, "strobe\\$"), 0) << "an intrinsic was not expanded";
+    EXPECT_EQ(count(c.ptx, "call\\.uni"), 0) << "a call was left";
+    EXPECT_EQ(count(c.ptx, "\\.local"), 0) << "local memory";
+    const std::vector<uint8_t> bytes = serialize_package(c.package);
+    EXPECT_EQ(parse_package(bytes.data(), bytes.size()).plans.size(), c.package.plans.size());
+    if (!find_ptxas()) {
+        GTEST_SKIP() << "there is no ptxas to assemble the kernel with";
+    }
+    EXPECT_TRUE(c.warnings.empty()) << c.statistics() << c.package.plans[0].schedule;
+    for (const KernelStatistics &k : c.kernels) {
+        EXPECT_EQ(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, 0) << c.statistics();
+    }
+    const std::string sass = disassemble(c.package.code);
+    if (!sass.empty()) {
+        EXPECT_GE(count(sass, "HGMMA\\.64x"), 2 * plans) << "no matrix instructions in the machine code";
+        EXPECT_EQ(count(sass, "\\b(LDL|STL)\\b"), 0) << "local memory in the machine code";
+    }
+}
+
+const char *two_chains = "tile(i, 64) stream(j, 64) warps(consumers=2, chains=2) pingpong";
+const char *together = "tile(i, 128) stream(j, 48) warps(consumers=2)";
+
+std::vector<Case> cases() {
+    return {{"differential_full", 64, 128, ""},
+            {"differential_full", 128, 256, ""},
+            {"differential_full", 64, 128, two_chains},
+            {"differential_full", 64, 128, together},
+            {"differential", 64, 128, ""},
+            {"differential", 128, 256, ""},
+            {"differential", 64, 128, two_chains},
+            {"sinks", 64, 64, ""},
+            {"sinks", 128, 128, ""},
+            {"sigmoid", 64, 64, ""},
+            {"sigmoid", 128, 128, ""},
+            {"rope", 64, 64, ""},
+            {"rope", 128, 128, ""},
+            {"linear_causal", 64, 64, ""},
+            {"evoformer", 64, 64, ""},
+            {"evoformer", 128, 128, ""},
+            {"mla", 192, 128, ""},
+            {"full", 40, 40, ""},
+            {"full", 72, 72, ""},
+            {"causal", 104, 56, ""},
+            {"full", 256, 256, ""},
+            {"packed_causal", 64, 64, ""},
+            {"block_diffusion", 64, 64, ""},
+            {"block_routing", 64, 64, ""},
+            {"varlen", 64, 64, ""},
+            {"dilated", 64, 64, ""},
+            {"longformer", 64, 64, ""},
+            {"neighbourhood", 64, 64, ""}};
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CudaPrograms, testing::ValuesIn(cases()),
+                         [](const testing::TestParamInfo<Case> &info) {
+                             return std::to_string(info.index) + "_" + testing::PrintToString(info.param);
+                         });
+
+TileProgram tiles_of(const Case &c) {
+    return compile(instance_of(c).outputs, cuda_target(), parse_schedule(c.schedule)).programs[0];
+}
+
+TEST(CudaChains, AreWhatSharesNoComputedValue) {
+    const TileProgram one = tiles_of({"causal", 64, 64, ""});
+    EXPECT_EQ(cuda::chains_of(one, one.passes[0]).size(), 1u);
+    const TileProgram two = tiles_of({"differential", 64, 128, two_chains});
+    const auto chains = cuda::chains_of(two, two.passes[0]);
+    ASSERT_EQ(chains.size(), 2u);
+    for (const std::string &value : chains[0]) {
+        EXPECT_EQ(chains[1].count(value), 0u) << value;
+    }
+    for (const TileOp &op : two.passes[0].step) {
+        if (op.kind == TileOp::Kind::Contract && op.accumulate) {
+            const int owners = int(chains[0].count(op.dst) + chains[1].count(op.dst));
+            EXPECT_EQ(owners, 1) << op.dst;
+        }
+    }
+}
+
+/** Operands that are computed from inputs become loads, and what only they needed is gone. */
+TEST(CudaPreparation, LeavesLoads) {
+    const TileProgram program = tiles_of({"rope", 64, 64, ""});
+    const cuda::PreparedProgram prepared = cuda::prepare_operands(program);
+    ASSERT_EQ(prepared.tiles.size(), 2u) << "queries and keys";
+    for (const cuda::PreparedTile &tile : prepared.tiles) {
+        EXPECT_EQ(tile.outer.size(), 2u) << tile.name << ": the head and the batch";
+        EXPECT_EQ(prepared.program.value(tile.name).type, BFloat(16));
+    }
+    int loads = 0;
+    for (const auto *ops : {&prepared.program.passes[0].prologue, &prepared.program.passes[0].step}) {
+        for (const TileOp &op : *ops) {
+            loads += op.kind == TileOp::Kind::Load;
+        }
+    }
+    EXPECT_EQ(loads, 3) << "queries, keys and values";
+    EXPECT_TRUE(cuda::prepare_operands(tiles_of({"causal", 64, 64, ""})).tiles.empty());
+}
+
+}  // namespace
