@@ -102,6 +102,9 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"wgmma_wait_here",
          "STROBE_HERE_{id}:\nwgmma.wait_group.sync.aligned {c0};\n"
          "{ .reg .pred %sp; setp.lt.s32 %sp, {0}, 0; @%sp bra STROBE_HERE_{id}; }"},
+        // Work before it and behind it stays apart: the head of a loop that is never repeated, too.
+        {"keep_apart",
+         "STROBE_APART_{id}:\n{ .reg .pred %sp; setp.lt.s32 %sp, {0}, 0; @%sp bra STROBE_APART_{id}; }"},
     };
     return table;
 }

@@ -55,6 +55,7 @@ std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload
             {"accumulators", accumulators},
             {"weights", weights},
             {"row state", 2 * (chain.pivots + chain.row_moments)},
+            {"inputs of rows and keys", pass.element_loads * choices.stream_tile / 2},
             {"mask data", pass.mask_reads_inputs ? mask_data_registers : 0},
             {"addresses and temporaries", base_registers + choices.stream_tile / 16}};
 }

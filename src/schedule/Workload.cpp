@@ -272,6 +272,26 @@ class Builder {
         }
     }
 
+    /** Distinct inputs with an element for each row and key in what the pass computes everywhere. */
+    int element_loads(const Pass &pass) const {
+        Uses uses;
+        for (const Pivot &pivot : pass.pivots) {
+            uses.add(pivot.exponent);
+        }
+        for (const Moment &m : pass.moments) {
+            uses.add(m.factor);
+        }
+        std::vector<Expr> found;
+        for (const Call *load : uses.loads) {
+            const std::vector<std::string> used = axes_of(graph, Expr(load));
+            if (contains(used, plan.roles.query) && contains(used, plan.roles.stream) &&
+                std::none_of(found.begin(), found.end(), [&](const Expr &f) { return graph_equal(f, Expr(load)); })) {
+                found.push_back(load);
+            }
+        }
+        return (int)found.size();
+    }
+
     /** Groups what refers to each other: pivots, moments (whose contractions are given, or -1) and the reductions
      * inside a tile. */
     std::vector<ChainWorkload> chains_of(const Pass &pass, const std::vector<int> &contraction_of) const {
@@ -366,6 +386,7 @@ class Builder {
         std::sort(p.contractions.begin(), p.contractions.end());
         p.masked = pass.mask.guard.defined() && !is_const_one(pass.mask.guard);
         p.mask_reads_inputs = !pass.mask.summaries.empty();
+        p.element_loads = element_loads(pass);
         p.chains = chains_of(pass, contraction_of);
         p.judges_tiles = pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous;
         work.passes.push_back(p);

@@ -56,6 +56,7 @@ struct PassWorkload {
     int pivots = 0, running_pivots = 0;
     int row_moments = 0;   // one element a row
     int weight_tiles = 0;  // rounded and kept for a contraction over the stream
+    int element_loads = 0;  // inputs with an element for each row and key, read beside the scores
     bool masked = false;
     bool mask_reads_inputs = false;  // its verdict needs data of the rows and columns
     bool judges_tiles = false;       // some tile inside the solved range may be dead

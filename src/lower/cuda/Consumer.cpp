@@ -145,7 +145,9 @@ void StreamKernel::emit_op(Code &code, Elements &elements, const TileOp &op, boo
     };
     const Expr factor = accumulators.count(op.dst) ? rescale_factor(op, elements) : Expr();
     if (op.when == TileOp::When::Partial) {
+        elements.apart = Code::get_int("iteration");
         code.when(Code::get_int("partial") != 0, emit);
+        elements.apart = Expr();
     } else if (!factor.defined()) {
         emit();
     } else if (!first || scans()) {  // before the first tile an accumulator is zero
@@ -201,6 +203,12 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
     }
     if (!first) {
         pass_turn(code);
+    }
+    elements.forget_preloaded();
+    for (const TileOp &op : pass.step) {
+        if (op.kind == TileOp::Kind::Map && op.when == TileOp::When::Always && is_own(op)) {
+            elements.preload(op);
+        }
     }
     code.run("wgmma_wait", {first ? "0" : "1"});
     if (first) {

@@ -2,6 +2,7 @@
 
 #include "support/Error.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace strobe::cuda {
@@ -77,6 +78,33 @@ Expr combined(ReduceOp op, const Expr &a, const Expr &b) {
         }
     }
     return combine(op, a, b);
+}
+
+/** Divides integers, or reads memory, for each element. */
+bool is_costly(const Expr &e) {
+    class Find : public IRVisitor {
+        using IRVisitor::visit;
+        void visit(const Div *op) override {
+            found |= op->type.is_int_or_uint();
+            IRVisitor::visit(op);
+        }
+        void visit(const Mod *op) override {
+            found = true;
+            IRVisitor::visit(op);
+        }
+        void visit(const Call *op) override {
+            found |= op->call_type == Call::Image;
+            IRVisitor::visit(op);
+        }
+        void visit(const Variable *op) override {
+            found |= op->name.compare(0, 8, "$element") == 0;
+        }
+
+    public:
+        bool found = false;
+    } find;
+    e.accept(&find);
+    return find.found;
 }
 
 class FindDependence : public IRVisitor {
@@ -314,6 +342,7 @@ public:
         std::string name;
         const Call *load;
         int dim;  // that the column indexes, alone
+        std::string registers;  // where it is, if it has been read before
     };
     std::vector<PerRow> rows;
     std::vector<PerColumn> columns;
@@ -397,7 +426,7 @@ private:
             if (dim < 0) {
                 return op;  // both row and column: loaded at the element
             }
-            elements.push_back({self.fresh("$element"), op, dim});
+            elements.push_back({self.fresh("$element"), op, dim, self.preloaded(op)});
             return Variable::make(op->type.is_float() ? Float(32) : op->type, elements.back().name);
         }
         if (is_math(op, "exp")) {
@@ -489,6 +518,13 @@ int Elements::column_dimension(const Call *load) const {
 void Elements::set_element_rows(const std::string &name, const Call *load, int dim) {
     const std::string &buffer = load->param.name();
     const int bytes = load->type.bytes();
+    const auto known = std::find_if(row_starts.begin(), row_starts.end(),
+                                    [&](const Preloaded &s) { return equal(s.load, Expr(load)); });
+    const bool streamed = column_axis == program.stream.name, is_new = known == row_starts.end();
+    const std::string start_name = is_new ? name + "_start" : known->name;
+    if (is_new && streamed) {
+        row_starts.push_back({load, start_name});
+    }
     for (int r = 0; r < 2; r++) {
         Expr index = make_zero(Int(64));
         for (size_t d = 0; d < load->args.size(); d++) {
@@ -501,9 +537,11 @@ void Elements::set_element_rows(const std::string &name, const Call *load, int d
         }
         const Expr start = parameters.pointer(buffer) + cast<uint64_t>(index * bytes);
         const Expr column = cast<uint64_t>(cast<int64_t>(first_column()) * parameters.stride(buffer, dim) * bytes);
-        if (column_axis == program.stream.name) {
-            block_start.push_back(device::set(name + "_start", r, start));
-            code.set(name + "_row", r, device::get(UInt(64), name + "_start", r) + column);
+        if (streamed) {
+            if (is_new) {
+                block_start.push_back(device::set(start_name, r, start));
+            }
+            code.set(name + "_row", r, device::get(UInt(64), start_name, r) + column);
         } else {
             code.set(name + "_row", r, start + column);
         }
@@ -533,7 +571,9 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
             bindings[p.name] = p.value[r];
         }
         for (const auto &x : prepare.elements) {
-            bindings[x.name] = element_of(x.name.substr(1), x.load, x.dim, r, offset);
+            bindings[x.name] = x.registers.empty() ? element_of(x.name.substr(1), x.load, x.dim, r, offset)
+                                                   : device::get(x.load->type.is_float() ? Float(32) : x.load->type,
+                                                                 x.registers, 4 * group + 2 * r + parity);
         }
         for (const auto &c : prepare.columns) {
             bindings[c.name] = device::get(c.source.type().is_float() ? Float(32) : c.source.type(), c.name.substr(1), parity);
@@ -553,9 +593,15 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
         return translator.mutate(substitute(bindings, prepared));
     };
     for (const auto &x : prepare.elements) {
-        set_element_rows(x.name.substr(1), x.load, x.dim);
+        if (x.registers.empty()) {
+            set_element_rows(x.name.substr(1), x.load, x.dim);
+        }
     }
+    const bool costly = apart.defined() && is_costly(prepared);
     for (int group = 0; group < (columns + 7) / 8; group++) {
+        if (costly) {
+            code.run("keep_apart", {}, {apart});
+        }
         for (const auto &c : prepare.columns) {
             for (int parity = 0; parity < 2; parity++) {
                 RowTranslator translator(*this, 0);
@@ -567,6 +613,36 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
         for (int r = 0; r < 2; r++) {
             f(r, group, element(r, group, 0), element(r, group, 1));
         }
+    }
+}
+
+std::string Elements::preloaded(const Call *load) const {
+    for (const Preloaded &p : preloads) {
+        if (equal(p.load, Expr(load))) {
+            return p.name;
+        }
+    }
+    return "";
+}
+
+void Elements::preload(const TileOp &op) {
+    if (program.value(op.dst).dims.size() < 2) {
+        return;
+    }
+    const TileDim &columns = program.value(op.dst).dims[1];
+    use_columns(columns.axis);
+    Prepare prepare(*this);
+    prepare.mutate(without_aliases(op.expr));
+    for (const auto &x : prepare.elements) {
+        if (!x.registers.empty()) {
+            continue;
+        }
+        const std::string name = x.name.substr(1);
+        set_element_rows(name, x.load, x.dim);
+        for (int n = 0; n < (columns.size + 7) / 8 * 4; n++) {
+            code.set(name + "_value", n, element_of(name, x.load, x.dim, n / 2 % 2, n / 4 * 8 + n % 2));
+        }
+        preloads.push_back({x.load, name + "_value"});
     }
 }
 

@@ -45,6 +45,13 @@ public:
      * dependence allows. */
     std::array<Expr, 2> hoisted(const Expr &e);
 
+    /** Reads what `op` needs from inputs that have an element for each row and column of the stream into
+     * registers: early, so that other work hides how long it takes. */
+    void preload(const TileOp &op);
+    /** The next tile's elements are others. */
+    void forget_preloaded() {
+        preloads.clear();
+    }
     void map(const TileOp &op);
     /** complete: every lane gets the result; else each keeps the part of its columns. */
     void reduce(const TileOp &op, bool complete);
@@ -67,6 +74,9 @@ public:
     std::function<Expr(const Expr &load, int offset)> staged_column;
     /** The value of an element of a fragment that another warpgroup holds; else undefined. */
     std::function<Expr(const std::string &value, int element)> foreign;
+    /** Never negative. Where it is set, costly elementwise work is kept apart column by column, since ptxas would
+     * run out of registers for all of them at once. */
+    Expr apart;
     /** What further Variables stand for: a verdict's summaries. */
     std::map<std::string, std::function<Expr()>> bindings;
     /** Code for the start of each block of rows, collected while emitting. */
@@ -101,11 +111,18 @@ private:
     Code &code;
     std::map<std::string, Alias> aliases;
     std::vector<Hoisted> hoists;
+    struct Preloaded {
+        Expr load;
+        std::string name;  // of the registers, an element each
+    };
+    std::vector<Preloaded> preloads;    // of the tile
+    std::vector<Preloaded> row_starts;  // where a row's elements begin; of the block
     int names = 0;
     std::string column_axis;       // of the fragment being computed
     std::set<std::string> parts;               // fragments that stand for aliases
 
     Expr first_column() const;  // of the thread
+    std::string preloaded(const Halide::Internal::Call *load) const;  // its registers, or ""
     int column_dimension(const Halide::Internal::Call *load) const;
     void set_element_rows(const std::string &name, const Halide::Internal::Call *load, int dim);
     Expr element_of(const std::string &name, const Halide::Internal::Call *load, int dim, int r, int offset) const;
