@@ -262,11 +262,19 @@ class Builder {
         }
     }
 
+    bool has_computed_operands(const std::string &inner) const {
+        return std::any_of(work.contractions.begin(), work.contractions.end(), [&](const Contraction &c) {
+            return c.func == inner && std::any_of(c.operands.begin(), c.operands.end(),
+                                                  [](const Operand &o) { return o.computed; });
+        });
+    }
+
     /** Everything an Expr refers to, through reductions evaluated inside the tile. */
     void inner_uses(const Expr &e, std::set<std::string> &names) const {
         for (const std::string &v : Uses(e).variables) {
             const Reduction *r = v[0] == '%' ? graph.referred(Variable::make(Int(32), v)) : nullptr;
-            if (r && contains(plan.inner, r->name) && names.insert(r->name).second) {
+            // What only computed operands need is computed with them, beforehand.
+            if (r && contains(plan.inner, r->name) && names.insert(r->name).second && !has_computed_operands(r->name)) {
                 inner_uses(r->body, names);
             }
         }
@@ -425,6 +433,14 @@ public:
         }
         for (const Pass &pass : plan.passes) {
             add_pass(pass);
+        }
+        for (size_t i = 0; i < plan.inner.size(); i++) {
+            const bool used = std::any_of(work.passes.begin(), work.passes.end(), [&](const PassWorkload &p) {
+                return std::count(p.contractions.begin(), p.contractions.end(), (int)i) > 0;
+            });
+            if (!used) {
+                work.contractions[i].operands.clear();
+            }
         }
         for (const Output &o : plan.outputs) {
             add_result(o);
