@@ -55,6 +55,22 @@ public:
     }
 };
 
+/** Replaces quotients of the axis by a constant; what is left of the axis is used otherwise. */
+class DropQuotients : public IRMutator {
+    using IRMutator::visit;
+    const std::string &axis;
+    const int64_t by;
+
+    Expr visit(const Div *op) override {
+        const Variable *v = op->a.as<Variable>();
+        return v && v->name == axis && is_const(op->b, by) ? make_zero(op->type) : IRMutator::visit(op);
+    }
+
+public:
+    DropQuotients(const std::string &axis, int64_t by) : axis(axis), by(by) {
+    }
+};
+
 class Coverage {
     const TileProgram &program;
     const std::string &query, &stream;
@@ -110,7 +126,8 @@ class Coverage {
             features += at && d == 0 && v.dims.size() == 2 && at->name == v.dims[1].axis;
             rows += at && at->name == v.dims[0].axis;
         }
-        if (call && (features != 1 || rows != 1)) {
+        const bool paged = call && streamed && pages_of(call, stream, program.stream_tile);
+        if (call && (features != 1 || (rows != 1 && !paged))) {
             return "the load of " + call->name + ", whose innermost dimension must be indexed by the features alone " +
                    "and another by " + v.dims[0].axis + " alone";
         }
@@ -212,6 +229,33 @@ public:
 };
 
 }  // namespace
+
+std::optional<Pages> pages_of(const Call *load, const std::string &axis, int tile) {
+    Pages pages;
+    for (size_t d = 0; d < load->args.size(); d++) {
+        const Mod *mod = load->args[d].as<Mod>();
+        const Variable *v = mod ? mod->a.as<Variable>() : nullptr;
+        const auto by = mod ? as_const_int(mod->b) : std::nullopt;
+        if (v && v->name == axis && by && *by > 0 && *by <= 1 << 20) {
+            if (pages.rows > 0) {
+                return std::nullopt;
+            }
+            pages = {static_cast<int>(d), static_cast<int>(*by)};
+        }
+    }
+    // A group of eight rows is what the swizzle of shared memory repeats after.
+    const bool fits = pages.rows > 0 && (tile % pages.rows == 0 || pages.rows % tile == 0) && pages.rows % 8 == 0;
+    if (!fits) {
+        return std::nullopt;
+    }
+    for (size_t d = 0; d < load->args.size(); d++) {
+        const bool other = static_cast<int>(d) != pages.dim;
+        if (other && expr_uses_var(DropQuotients(axis, pages.rows).mutate(load->args[d]), axis)) {
+            return std::nullopt;
+        }
+    }
+    return pages;
+}
 
 std::optional<std::string> outside_of_form(const TileProgram &program) {
     const std::string problem = Coverage(prepare_operands(program).program).problem();

@@ -1,6 +1,9 @@
 #include "StreamKernel.h"
 
+#include "Coverage.h"
 #include "support/Error.h"
+
+#include <algorithm>
 
 namespace strobe::cuda {
 
@@ -82,14 +85,20 @@ void StreamKernel::sort_ops() {
         o.columns = v.dims[1].size;
         o.streamed = streamed;
         o.stages = streamed ? choices.stages : 1;
-        const int row_dim = dimension_of(call, v.dims[0].axis), column_dim = dimension_of(call, v.dims[1].axis);
+        int row_dim = dimension_of(call, v.dims[0].axis);
+        const int column_dim = dimension_of(call, v.dims[1].axis);
+        const auto pages = row_dim < 0 && streamed ? pages_of(call, v.dims[0].axis, o.rows) : std::nullopt;
+        if (pages) {
+            row_dim = o.page_dim = pages->dim;
+            o.page_rows = std::min(pages->rows, o.rows);
+        }
         if (row_dim < 0 || column_dim != 0) {
             refuse("the load of " + call->name + ": its innermost dimension must be indexed by " + v.dims[1].axis +
                    " alone and another by " + v.dims[0].axis + " alone");
         }
         std::vector<uint32_t> box(call->args.size(), 1);
         box[0] = 64;
-        box[row_dim] = o.rows;
+        box[row_dim] = pages ? o.page_rows : o.rows;
         o.tensor_map = add_tensor_map(call->param.name(), box);
         operands.push_back(o);
     };

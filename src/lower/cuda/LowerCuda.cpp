@@ -79,7 +79,9 @@ KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &a
     plan.query_tile = program.query_tile;
     plan.cost_per_unit = candidate.cost_per_unit;
     plan.cost_per_step = candidate.cost_per_tile;
-    plan.steps = {arguments.extent_of(program.stream, program.stream_tile)};
+    if (arguments.has_extent_of(program.stream)) {
+        plan.steps = {arguments.extent_of(program.stream, program.stream_tile)};
+    }
     const std::string entry = "strobe_" + plain(program.name) + "_" + std::to_string(package.plans.size());
     std::vector<std::pair<Stmt, KernelParameters>> before;
     BlockOrder order;

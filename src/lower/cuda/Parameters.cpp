@@ -161,11 +161,11 @@ void add_equal_extents(const TileProgram &program, const PackageArguments &argum
     }
 }
 
-CountTerm PackageArguments::extent_of(const Axis &axis, int divisor) const {
+std::optional<CountTerm> PackageArguments::find_extent(const Axis &axis, int divisor) const {
     for (const Output &o : program.outputs) {
         for (size_t d = 0; d < o.axes.size(); d++) {
             if (o.axes[d] == axis.name) {
-                return {buffer(o.name), static_cast<int32_t>(d), divisor};
+                return CountTerm{buffer(o.name), static_cast<int32_t>(d), divisor};
             }
         }
     }
@@ -173,11 +173,23 @@ CountTerm PackageArguments::extent_of(const Axis &axis, int divisor) const {
     int dim = 0;
     if (const Variable *v = axis.extent.as<Variable>()) {
         if (parse_dimension(v->name, name, field, dim) && is_buffer(name)) {
-            return {buffer(name), dim, divisor};
+            return CountTerm{buffer(name), dim, divisor};
         }
     }
-    strobe_user_error() << "the extent of axis " << axis.name << ", " << axis.extent
-                        << ", is not the extent of a buffer's dimension, which a GPU kernel needs to size its grid";
+    return std::nullopt;
+}
+
+bool PackageArguments::has_extent_of(const Axis &axis) const {
+    return find_extent(axis, 1).has_value();
+}
+
+CountTerm PackageArguments::extent_of(const Axis &axis, int divisor) const {
+    const auto term = find_extent(axis, divisor);
+    if (!term) {
+        strobe_user_error() << "the extent of axis " << axis.name << ", " << axis.extent
+                            << ", is not the extent of a buffer's dimension, which a GPU kernel needs to size its grid";
+    }
+    return *term;
 }
 
 Expr KernelParameters::add(const std::string &name, Type type, const ParamSpec &spec, bool is_array) {

@@ -9,6 +9,7 @@
 #include "tile/TileProgram.h"
 
 #include <map>
+#include <optional>
 
 namespace strobe::cuda {
 
@@ -24,12 +25,15 @@ public:
     bool is_buffer(const std::string &name) const {
         return buffers.count(name) != 0;
     }
+    bool has_extent_of(const Axis &axis) const;
     /** The extent of an axis as (buffer, dimension), for counting work on the host. */
     CountTerm extent_of(const Axis &axis, int divisor) const;
 
 private:
     const TileProgram &program;
     std::map<std::string, int> buffers, scalars;
+
+    std::optional<CountTerm> find_extent(const Axis &axis, int divisor) const;
 };
 
 /** Dimensions of the package's buffers that are indexed by the same axis have equal

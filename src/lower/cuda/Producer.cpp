@@ -43,6 +43,10 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
         produce_prepared(code, elements, o, shared(o.offset) + u32(stage_of(o, iteration) * o.stage_bytes()), full);
         return;
     }
+    if (o.page_rows > 0) {
+        produce_pages(code, elements, o, shared(o.offset) + u32(stage_of(o, iteration) * o.stage_bytes()), full);
+        return;
+    }
     const size_t rank = o.load->expr.as<Call>()->args.size();
     for (int p = 0; p < o.panels(); p++) {
         const Expr to = shared(o.offset + p * o.panel_bytes()) + u32(stage_of(o, iteration) * o.stage_bytes());
@@ -53,6 +57,40 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
                                                     : Code::get_int("at_" + plain(o.name), static_cast<int>(d)));
         }
         code.run("tensor_load", {std::to_string(rank)}, args);
+    }
+}
+
+/** Copies a tile page by page. All pages are looked up first, so that the latencies overlap. Behind the stream's
+ * end there are zeros. */
+void StreamKernel::produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full) {
+    const Call *call = o.load->expr.as<Call>();
+    const std::string &stream = program.stream.name;
+    const Expr end = elements.row_value(program.stream.min + program.stream.extent, 0);
+    const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows;
+    elements.bindings["$row"] = [] { return Code::get_int("page_row"); };
+    for (int n = 0; n < copies; n++) {
+        const Expr first = Code::get_int("stream_lo") + n * o.page_rows;
+        code.set("page_row", max(min(first, end - 1), 0));
+        for (int d = 1; d < rank; d++) {
+            if (expr_uses_var(call->args[d], stream)) {
+                const Expr at = elements.row_value(substitute(stream, Variable::make(Int(32), "$row"), call->args[d]), 0);
+                const Expr behind = params.extent(call->param.name(), d);
+                code.set("page", n * rank + d, d == o.page_dim ? select(first < end, at, behind) : at);
+            }
+        }
+    }
+    for (int n = 0; n < copies; n++) {
+        for (int p = 0; p < o.panels(); p++) {
+            std::vector<Expr> args = {to + u32(Expr(p * o.panel_bytes() + n * o.page_rows * 128)),
+                                      params.tensor_map(o.tensor_map), full, Expr(64 * p)};
+            for (int d = 1; d < rank; d++) {
+                const Expr fixed = coordinate(o, d);
+                args.push_back(expr_uses_var(call->args[d], stream) ? Code::get_int("page", n * rank + d) :
+                               is_const(fixed)                      ? fixed :
+                                                 Code::get_int("at_" + plain(o.name), d));
+            }
+            code.run("tensor_load", {std::to_string(rank)}, args);
+        }
     }
 }
 

@@ -41,6 +41,8 @@ struct Operand {
     int tensor_map = 0;   // index in the plan
     int full = 0, empty = 0;  // barrier numbers of stage 0
     int users = 1;            // chains that read it, and release it
+    int page_dim = -1;        // of rows in pages: a copy each; -1: one copy a tile
+    int page_rows = 0;        // of a copy
     const PreparedTile *prepared = nullptr;  // computed beforehand: no tensor map
     int panels() const {
         return (columns + 63) / 64;
@@ -216,6 +218,7 @@ private:
 
     Stmt producer();
     void produce_prepared(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
+    void produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
     Expr coordinate(const Operand &o, size_t d) const;
     bool moves(const Expr &coordinate) const;
     void set_coordinates(Code &code, Elements &elements);
