@@ -14,6 +14,12 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"fmax", "max.f32 {r}, {0}, {1};"},
         {"fmin", "min.f32 {r}, {0}, {1};"},
         {"tanh", "tanh.approx.f32 {r}, {0};"},
+        // Of a positive number, to 2^-12.9, without the special-function unit: a guess from the bits, within a
+        // twentieth, and one step of third order. Numbers beyond 2^125 count as that.
+        {"reciprocal_narrow",
+         "{ .reg .b32 %sy, %sg, %sn, %sh; min.NaN.f32 %sy, {0}, 0f7E000000; sub.s32 %sg, 0x7EF31000, %sy; "
+         "neg.f32 %sn, %sg; fma.rn.f32 %sh, %sy, %sn, 0f3F800000; fma.rn.f32 %sh, %sh, %sh, %sh; "
+         "fma.rn.f32 {r}, %sg, %sh, %sg; }"},
         {"pack", "cvt.rn.{c0}x2.f32 {r}, {1}, {0};"},
         {"from_f16", "{ .reg .b16 %sl, %sh; mov.b32 {%sl, %sh}, {0}; cvt.f32.f16 {r}, %sl; }"},
         // Between lanes.

@@ -65,6 +65,10 @@ Expr log2_approx(const Expr &x) {
     return Call::make(Float(32), "llvm.nvvm.lg2.approx.ftz.f", {x}, Call::Extern);
 }
 
+Expr reciprocal_narrow(const Expr &x) {
+    return call(Float(32), "reciprocal_narrow", {}, {x});
+}
+
 Expr tanh_approx(const Expr &x) {
     return call(Float(32), "tanh", {}, {x});
 }

@@ -38,6 +38,8 @@ Expr log2_approx(const Expr &x);
 Expr tanh_approx(const Expr &x);
 Expr reciprocal_approx(const Expr &x);
 Expr rsqrt_approx(const Expr &x);
+/** 1/x of a positive x to 2^-12.9, without the special-function unit. */
+Expr reciprocal_narrow(const Expr &x);
 Expr fma(const Expr &a, const Expr &b, const Expr &c);
 /** IEEE maximum and minimum that drop NaN. */
 Expr fmax(const Expr &a, const Expr &b);

@@ -9,7 +9,7 @@ using namespace Halide::Internal;
 namespace {
 
 /** The loads in an Expr that name the stream once, as one whole index, and neither the
- * row nor an element: one value a streamed column. */
+ * row nor an element, and the costly integer work of that kind: one value a streamed column. */
 class FindColumnLoads : public IRVisitor {
     using IRVisitor::visit;
     const TileProgram &program;
@@ -31,6 +31,21 @@ class FindColumnLoads : public IRVisitor {
         return named == 1 && word && !d.row && !d.fragment;
     }
 
+    template<typename Op>
+    void visit_quotient(const Op *op) {
+        const Dependence d = elements.dependence(op);
+        if (is_quotient(op) && d.column && !d.row && !d.fragment && expr_uses_var(op, program.stream.name)) {
+            found.push_back(op);
+        } else {
+            IRVisitor::visit(op);
+        }
+    }
+    void visit(const Div *op) override {
+        visit_quotient(op);
+    }
+    void visit(const Mod *op) override {
+        visit_quotient(op);
+    }
     void visit(const Call *op) override {
         if (op->call_type == Call::Image && is_column_load(op)) {
             found.push_back(op);

@@ -3,6 +3,8 @@
 
 #include "support/Error.h"
 
+#include <algorithm>
+
 namespace strobe::cuda {
 
 using namespace Halide;
@@ -379,6 +381,12 @@ Stmt StreamKernel::consumer_of_chain() {
     }
     for (const TileOp *op : sums) {
         elements.operands.insert(op->a);
+        const bool read = std::any_of(pass.step.begin(), pass.step.end(), [&](const TileOp &other) {
+            return other.dst != op->a && other.expr.defined() && expr_uses_var(other.expr, op->a);
+        });
+        if (!read && op->operand_type.is_bfloat()) {
+            elements.narrow_operands.insert(op->a);
+        }
     }
     elements.last_row = [this] { return last_row(64); };
     elements.staged_column = [this](const Expr &load, int offset) { return staged_column(load, offset); };

@@ -67,6 +67,20 @@ Expr math_call(const Call *op, const std::vector<Expr> &args) {
     return Expr();
 }
 
+/** Provably greater than some positive constant, or NaN: sums of such and of exponentials. */
+bool above_zero(const Expr &e) {
+    const auto exponential = [](const Expr &x) {
+        const Call *call = x.as<Call>();
+        return call && is_math(call, "exp");
+    };
+    if (const FloatImm *f = e.as<FloatImm>()) {
+        return f->value > 1e-30;
+    }
+    const Add *sum = e.as<Add>();
+    return sum && ((above_zero(sum->a) && (above_zero(sum->b) || exponential(sum->b))) ||
+                   (above_zero(sum->b) && exponential(sum->a)));
+}
+
 /** The row-wise maximum, minimum or sum of two values, as machine instructions. */
 Expr combined(ReduceOp op, const Expr &a, const Expr &b) {
     if (a.type() == Float(32)) {
@@ -79,6 +93,17 @@ Expr combined(ReduceOp op, const Expr &a, const Expr &b) {
     }
     return combine(op, a, b);
 }
+
+}  // namespace
+
+bool is_quotient(const Expr &e) {
+    const Div *div = e.as<Div>();
+    const Mod *mod = e.as<Mod>();
+    const Expr by = div ? div->b : mod ? mod->b : Expr();
+    return by.defined() && e.type() == Int(32) && !is_const_power_of_two_integer(by);
+}
+
+namespace {
 
 /** Divides integers, or reads memory, for each element. */
 bool is_costly(const Expr &e) {
@@ -405,7 +430,8 @@ public:
 private:
     Expr mutate_atom(const Expr &e) {
         const Dependence d = self.dependence(e);
-        if (e.as<Call>() && e.as<Call>()->call_type == Call::Image && !d.row && !d.fragment) {
+        const bool load = e.as<Call>() && e.as<Call>()->call_type == Call::Image;
+        if ((load || is_quotient(e)) && d.column && !d.row && !d.fragment) {
             PerColumn c{self.fresh("$col"), e};
             columns.push_back(c);
             return Variable::make(e.type().is_float() ? Float(32) : e.type(), c.name);
@@ -442,7 +468,9 @@ private:
 
     Expr visit(const Div *op) override {
         if (op->type == Float(32)) {
-            return mutate(op->a) * device::reciprocal_approx(mutate(op->b));
+            const bool narrow = self.narrow && above_zero(op->b);
+            return mutate(op->a) *
+                   (narrow ? device::reciprocal_narrow(mutate(op->b)) : device::reciprocal_approx(mutate(op->b)));
         }
         return IRMutator::visit(op);
     }
@@ -741,7 +769,9 @@ void Elements::map(const TileOp &op) {
     if (mask_alias(op) || (op.when == TileOp::When::Always && !expr_uses_var(op.expr, op.dst) && define_alias(op))) {
         return;
     }
+    narrow = narrow_operands.count(op.dst) > 0;
     assign(op.dst, op.expr, dst.dims[1]);
+    narrow = false;
     aliases.erase(op.dst);
 }
 

@@ -23,6 +23,9 @@
 
 namespace strobe::cuda {
 
+/** An integer quotient or remainder that takes more than a shift: what is one for a whole column is worth keeping. */
+bool is_quotient(const Expr &e);
+
 /** What an Expr of the tile program depends on. */
 struct Dependence {
     bool block = false;     // batch axes, the block's corners
@@ -66,6 +69,9 @@ public:
     std::set<std::string> consumable;
     /** Fragments that the matrix unit reads: always computed as they are. */
     std::set<std::string> operands;
+
+    /** Fragments that nothing but the matrix unit reads, in bfloat16: a few bits are enough. */
+    std::set<std::string> narrow_operands;
 
     /** The last row of the block, or of the warpgroup's part of it, inside the domain. */
     std::function<Expr()> last_row;
@@ -118,6 +124,7 @@ private:
     std::vector<Preloaded> preloads;    // of the tile
     std::vector<Preloaded> row_starts;  // where a row's elements begin; of the block
     int names = 0;
+    bool narrow = false;           // what is computed will be rounded to bfloat16, and no more is made of it
     std::string column_axis;       // of the fragment being computed
     std::set<std::string> parts;               // fragments that stand for aliases
 

@@ -67,7 +67,7 @@ struct Staged {
     }
 };
 
-/** An input that the step reads a value a column of; staged in shared memory. */
+/** An input, or costly integer work, of which the step reads a value a column; staged in shared memory. */
 struct Column {
     Expr load;
     bool always = false;  // else only in partial tiles

@@ -1,6 +1,6 @@
 """Times the algorithms that are no single softmax beside what computes them otherwise, and prints the ratios.
 
-    python3 benchmarks/gpu/programs.py build/packages --library build/src/libstrobe_runtime.so --out programs.json
+    python3 benchmarks/gpu/bench_programs.py build/packages --library build/src/libstrobe_runtime.so --out programs.json
 
 Packages are <algorithm>_<dtype>_<head dim>[_<value dim>][_<schedule>].skp; those of one algorithm and its
 dimensions compete. The systems of a case take turns, twice, the second time in the opposite order; the time is
