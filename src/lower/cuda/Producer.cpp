@@ -1,6 +1,8 @@
 #include "StreamKernel.h"
 #include "Walk.h"
 
+#include <algorithm>
+
 namespace strobe::cuda {
 
 using namespace Halide;
@@ -60,36 +62,47 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
     }
 }
 
-/** Copies a tile page by page. All pages are looked up first, so that the latencies overlap. Behind the stream's
- * end there are zeros. */
+/** Copies a tile page by page. Several pages are looked up at a time, so that the latencies overlap. Behind the
+ * stream's end there are zeros. */
 void StreamKernel::produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full) {
     const Call *call = o.load->expr.as<Call>();
     const std::string &stream = program.stream.name;
     const Expr end = elements.row_value(program.stream.min + program.stream.extent, 0);
-    const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows;
+    const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows, at_once = 4;
+    const auto streamed = [&](int d) { return d != o.page_dim && expr_uses_var(call->args[d], stream); };
     elements.bindings["$row"] = [] { return Code::get_int("page_row"); };
-    for (int n = 0; n < copies; n++) {
-        const Expr first = Code::get_int("stream_lo") + n * o.page_rows;
-        code.set("page_row", max(min(first, end - 1), 0));
+    const auto look_up = [&](int n) {
+        code.set("page_row", max(min(Code::get_int("stream_lo") + n * o.page_rows, end - 1), 0));
         for (int d = 1; d < rank; d++) {
-            if (expr_uses_var(call->args[d], stream)) {
-                const Expr at = elements.row_value(substitute(stream, Variable::make(Int(32), "$row"), call->args[d]), 0);
-                const Expr behind = params.extent(call->param.name(), d);
-                code.set("page", n * rank + d, d == o.page_dim ? select(first < end, at, behind) : at);
+            if (streamed(d)) {
+                const Expr at = substitute(stream, Variable::make(Int(32), "$row"), call->args[d]);
+                code.set("page", n % at_once * rank + d, elements.row_value(at, 0));
             }
         }
-    }
-    for (int n = 0; n < copies; n++) {
-        for (int p = 0; p < o.panels(); p++) {
-            std::vector<Expr> args = {to + u32(Expr(p * o.panel_bytes() + n * o.page_rows * 128)),
-                                      params.tensor_map(o.tensor_map), full, Expr(64 * p)};
-            for (int d = 1; d < rank; d++) {
-                const Expr fixed = coordinate(o, d);
-                args.push_back(expr_uses_var(call->args[d], stream) ? Code::get_int("page", n * rank + d) :
-                               is_const(fixed)                      ? fixed :
-                                                 Code::get_int("at_" + plain(o.name), d));
+    };
+    const auto copy = [&](int n, int p) {
+        const Expr first = Code::get_int("stream_lo") + n * o.page_rows;
+        std::vector<Expr> args = {to + u32(Expr(p * o.panel_bytes() + n * o.page_rows * 128)),
+                                  params.tensor_map(o.tensor_map), full, Expr(64 * p)};
+        for (int d = 1; d < rank; d++) {
+            const Expr fixed = coordinate(o, d), beyond = params.extent(call->param.name(), d);
+            // A tile of several pages begins with one; one of several tiles begins inside.
+            const Expr inside = o.rows > o.page_rows ? Expr(0) : first % call->args[o.page_dim].as<Mod>()->b;
+            args.push_back(d == o.page_dim   ? select(first < end, inside, beyond) :
+                           streamed(d)       ? Code::get_int("page", n % at_once * rank + d) :
+                           is_const(fixed)   ? fixed :
+                                               Code::get_int("at_" + plain(o.name), d));
+        }
+        code.run("tensor_load", {std::to_string(rank)}, args);
+    };
+    for (int first = 0; first < copies; first += at_once) {
+        for (int n = first; n < std::min(first + at_once, copies); n++) {
+            look_up(n);
+        }
+        for (int n = first; n < std::min(first + at_once, copies); n++) {
+            for (int p = 0; p < o.panels(); p++) {
+                copy(n, p);
             }
-            code.run("tensor_load", {std::to_string(rank)}, args);
         }
     }
 }
