@@ -6,6 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
+
 using namespace strobe::device;
 
 namespace {
@@ -45,6 +48,40 @@ TEST(IntrinsicTable, ChoosesByTypeAndRank) {
 TEST(IntrinsicTable, BracesThatAreNoPlaceholderStay) {
     EXPECT_EQ(ptx_of(call_of("load_global", {"bf16"}, {"%rd1"})),
               "{ .reg .b16 %sh; ld.global.nc.b16 %sh, [%rd1]; mov.b32 %r9, {0, %sh}; }");
+}
+
+TEST(IntrinsicTable, NamedRegistersOf64Bits) {
+    EXPECT_EQ(ptx_of(call_of("get", {"row_w64", "1"}, {})), "mov.b64 %r9, %row_w641;");
+    EXPECT_EQ(ptx_of(call_of("set", {"row_w64", "0"}, {"%rd1"})), "mov.b64 %row_w640, %rd1;");
+    EXPECT_EQ(ptx_of(call_of("set", {"row", "0"}, {"%r1"})), "mov.b32 %row0, %r1;");
+}
+
+TEST(IntrinsicTable, LoadsWhereAConditionHolds) {
+    EXPECT_EQ(ptx_of(call_of("load_global_if", {"b32"}, {"%rd1", "%r1"})),
+              "{ .reg .pred %sp; setp.ne.s32 %sp, %r1, 0; mov.b32 %r9, 0; @%sp ld.global.nc.b32 %r9, [%rd1]; }");
+}
+
+/** What reciprocal_narrow does, with the constant that stands in its PTX. */
+float reciprocal_narrow(float y) {
+    int32_t bits;
+    memcpy(&bits, &y, 4);
+    bits = 0x7EF31000 - bits;
+    float guess;
+    memcpy(&guess, &bits, 4);
+    const float h = std::fma(y, -guess, 1.0f);
+    return std::fma(guess, std::fma(h, h, h), guess);
+}
+
+TEST(IntrinsicTable, NarrowReciprocalIsWithinItsBound) {
+    EXPECT_NE(ptx_of(call_of("reciprocal_narrow", {}, {"%f1"})).find("sub.s32 %sg, 0x7EF31000, %sy"),
+              std::string::npos);
+    for (int exponent = -100; exponent <= 124; exponent++) {
+        for (int step = 0; step < 4096; step++) {
+            const float y = std::ldexp(1 + float(step) / 4096, exponent);
+            ASSERT_LE(std::abs(double(reciprocal_narrow(y)) * y - 1), 1.31e-4) << y;
+        }
+    }
+    EXPECT_TRUE(std::isnan(reciprocal_narrow(std::nanf(""))));
 }
 
 // Descriptors: the argument is the lower half; the upper one says 64-column panels with the 128-byte swizzle.
