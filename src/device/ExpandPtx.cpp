@@ -117,7 +117,8 @@ class Expander {
         const EntryOptions &e = options.entries.at(entry);
         out << head.str() << ")\n.maxntid " << e.threads << ", 1, 1\n.minnctapersm 1\n{\n";
         for (const auto &n : named) {
-            out << (is_wide_register(n.first) ? "\t.reg .b64" : "\t.reg .b32") << " \t%strobe_" << n.first << "_<" << n.second << ">;\n";
+            const char *type = is_wide_register(n.first) ? ".b64" : ".b32";
+            out << "\t.reg " << type << " \t%strobe_" << n.first << "_<" << n.second << ">;\n";
         }
         out << body.str() << "}\n";
         head.str("");

@@ -197,7 +197,8 @@ std::string ptx_of(const IntrinsicCall &call) {
         return move + call.result + ", " + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ";";
     }
     if (call.op == "set") {
-        return move + call.named(call.constants.at(0), std::stoi(call.constants.at(1))) + ", " + call.arguments.at(0) + ";";
+        const std::string to = call.named(call.constants.at(0), std::stoi(call.constants.at(1)));
+        return move + to + ", " + call.arguments.at(0) + ";";
     }
     if (call.op == "pack_to") {
         return "cvt.rn." + call.constants.at(0) + "x2.f32 " +

@@ -151,7 +151,8 @@ class Builder {
             o.load = o.load.defined() ? o.load * f : f;
             for (const Call *load : Uses(f).loads) {
                 const std::vector<std::string> used = axes_of(graph, Expr(load));
-                if (load->type.is_float() && load->type.bits() == 16 && contains(used, axis) && contains(used, feature)) {
+                const bool narrow = load->type.is_float() && load->type.bits() == 16;
+                if (narrow && contains(used, axis) && contains(used, feature)) {
                     o.type = load->type;
                     o.input = load->name;
                 }

@@ -180,7 +180,8 @@ void StreamKernel::send_values(Code &code) {
         }
         const Type type = program.value(item.value).type;
         const Expr value = device::get(type, plain(item.value), item.element);
-        code.run("store_shared", {}, {exchange_address(item.word), type == Int(32) ? value : reinterpret(Int(32), value)});
+        code.run("store_shared", {},
+                 {exchange_address(item.word), type == Int(32) ? value : reinterpret(Int(32), value)});
     }
     close();
 }

@@ -33,7 +33,8 @@ class Inline : public IRMutator {
         }
         for (const TileOp &o : tile.ops) {
             if (o.dst == op->name) {
-                return o.kind == TileOp::Kind::Reduce ? Variable::make(op->type, "$" + plain(op->name)) : mutate(o.expr);
+                return o.kind == TileOp::Kind::Reduce ? Variable::make(op->type, "$" + plain(op->name))
+                                                      : mutate(o.expr);
             }
         }
         return op;
@@ -82,8 +83,8 @@ class FindOuter : public IRVisitor {
     }
     void visit(const Variable *op) override {
         const bool own = op->name == tile.axis || op->name == tile.feature;
-        const bool computed = std::any_of(tile.ops.begin(), tile.ops.end(),
-                                          [&](const TileOp &o) { return o.dst == op->name; });
+        const bool computed =
+            std::any_of(tile.ops.begin(), tile.ops.end(), [&](const TileOp &o) { return o.dst == op->name; });
         for (const std::string &axis : {program.query.name, program.stream.name}) {
             fits &= own || (op->name != axis && op->name != axis + ".lo" && op->name != axis + ".hi");
         }
@@ -126,8 +127,8 @@ bool add_cone(const TileProgram &program, const StreamPass &pass, const TileOp &
 std::optional<PreparedTile> prepared_tile(const TileProgram &program, const StreamPass &pass, const TileOp &op) {
     const TileValue &v = program.value(op.dst);
     const bool computed = op.kind == TileOp::Kind::Map && v.place == Place::Shared && v.dims.size() == 2;
-    const bool narrow = v.type.is_float() && v.type.bits() == 16 && op.expr.as<Cast>() &&
-                        op.expr.as<Cast>()->value.type() == Float(32);
+    const bool narrow =
+        v.type.is_float() && v.type.bits() == 16 && op.expr.as<Cast>() && op.expr.as<Cast>()->value.type() == Float(32);
     if (!computed || !narrow || op.when != TileOp::When::Always) {
         return std::nullopt;
     }

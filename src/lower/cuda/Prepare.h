@@ -15,12 +15,12 @@ namespace strobe::cuda {
 
 /** A computed operand, over a row axis (query or stream) and a feature axis. */
 struct PreparedTile {
-    std::string name;          // of the tile value
+    std::string name;  // of the tile value
     std::string axis, feature;
-    std::vector<TileOp> ops;   // what computes it, in order; the last is its Map
+    std::vector<TileOp> ops;  // what computes it, in order; the last is its Map
     struct Outer {
-        Expr index;            // over grid axes
-        std::string buffer;    // whose dimension it indexes
+        Expr index;          // over grid axes
+        std::string buffer;  // whose dimension it indexes
         int dim = 0;
     };
     std::vector<Outer> outer;  // further dimensions of the whole operand

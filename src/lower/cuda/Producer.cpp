@@ -68,7 +68,7 @@ void StreamKernel::produce_pages(Code &code, Elements &elements, const Operand &
     const Call *call = o.load->expr.as<Call>();
     const std::string &stream = program.stream.name;
     const Expr end = elements.row_value(program.stream.min + program.stream.extent, 0);
-    const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows, at_once = 4;
+    const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows, at_once = 2;
     const auto streamed = [&](int d) { return d != o.page_dim && expr_uses_var(call->args[d], stream); };
     elements.bindings["$row"] = [] { return Code::get_int("page_row"); };
     const auto look_up = [&](int n) {
@@ -88,14 +88,15 @@ void StreamKernel::produce_pages(Code &code, Elements &elements, const Operand &
             const Expr fixed = coordinate(o, d), beyond = params.extent(call->param.name(), d);
             // A tile of several pages begins with one; one of several tiles begins inside.
             const Expr inside = o.rows > o.page_rows ? Expr(0) : first % call->args[o.page_dim].as<Mod>()->b;
-            args.push_back(d == o.page_dim   ? select(first < end, inside, beyond) :
-                           streamed(d)       ? Code::get_int("page", n % at_once * rank + d) :
-                           is_const(fixed)   ? fixed :
-                                               Code::get_int("at_" + plain(o.name), d));
+            args.push_back(d == o.page_dim   ? select(first < end, inside, beyond)
+                           : streamed(d)     ? Code::get_int("page", n % at_once * rank + d)
+                           : is_const(fixed) ? fixed
+                                             : Code::get_int("at_" + plain(o.name), d));
         }
         code.run("tensor_load", {std::to_string(rank)}, args);
     };
     for (int first = 0; first < copies; first += at_once) {
+        code.run("keep_apart", {}, {Code::get_int("iteration")});
         for (int n = first; n < std::min(first + at_once, copies); n++) {
             look_up(n);
         }
@@ -138,15 +139,13 @@ void StreamKernel::produce_tile(Code &code, Elements &elements) {
 /** Takes the number of the next block of rows from the queue. Who draws the last one
  * leaves the counter as it was found. */
 void StreamKernel::draw_ticket(Code &code) {
-    code.set("ticket",
-             cast<int32_t>(device::call(UInt(32), "atomic_add", {}, {params.workspace(counter), u32(1)})));
-    code.when(Code::get_int("ticket") == total_work() - 1,
-              [&] {
-                  code.run("store_global", {}, {params.workspace(counter), u32(0)});
-                  if (scans()) {
-                      clear_order(code, order, params);
-                  }
-              });
+    code.set("ticket", cast<int32_t>(device::call(UInt(32), "atomic_add", {}, {params.workspace(counter), u32(1)})));
+    code.when(Code::get_int("ticket") == total_work() - 1, [&] {
+        code.run("store_global", {}, {params.workspace(counter), u32(0)});
+        if (scans()) {
+            clear_order(code, order, params);
+        }
+    });
 }
 
 /** The walk of one thread. Where tiles must be judged at run time, another warp does
@@ -204,9 +203,7 @@ Stmt StreamKernel::producer() {
             }
             code.set("works", Code::get_int("works") + 1);
         },
-        [&] {
-            return scans() ? Code::get_int("work") >= 0 : Code::get_int("work") < total_work();
-        });
+        [&] { return scans() ? Code::get_int("work") >= 0 : Code::get_int("work") < total_work(); });
     slot_free();
     code.run("store_shared", {}, {slot_address(0), Expr(-1)});
     code.run("barrier_arrive", {}, {rows_full()});
@@ -243,7 +240,8 @@ Stmt StreamKernel::build() {
         for (int n = 0; n < barriers; n++) {
             int releases = n >= row_stages && n < 2 * row_stages ? choices.consumers : 0;
             for (const Operand &o : operands) {
-                releases = o.streamed && n >= o.empty && n < o.empty + o.stages ? o.users * choices.row_groups() : releases;
+                releases =
+                    o.streamed && n >= o.empty && n < o.empty + o.stages ? o.users * choices.row_groups() : releases;
             }
             const Operand &first = *first_streamed();
             const bool with_columns = !columns.empty() && n >= first.full && n < first.full + first.stages;

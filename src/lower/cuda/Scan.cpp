@@ -137,7 +137,11 @@ void StreamKernel::judge(Code &code, Elements &elements) {
             }
         }
         code.set("query_lo", Code::get_int("block_lo") + 64 * w);
+        // Verdicts that divide would not fit the registers together.
+        const auto keep_apart = [&] { code.run("keep_apart", {}, {Code::get_int("batches")}); };
+        keep_apart();
         code.set("dead", select(elements.row_value(pass.mask.dead, 0), 1, 0));
+        keep_apart();
         code.set("full", select(elements.row_value(pass.mask.full, 0), 1, 0));
         const Expr inside =
             Code::get_int("step") + lane < Code::get_int("tile_count") && Code::get_int("query_lo") <= last_row(64);
