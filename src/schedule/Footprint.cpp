@@ -113,6 +113,17 @@ void add_cpu_tiles(const Workload &work, const Choices &choices, Footprint &f) {
     }
 }
 
+/** Some streamed operand's rows lie in pages, which the copying thread looks up several at a time. */
+bool looks_up_pages(const Workload &work) {
+    const std::vector<Operand> operands = work.operands();
+    return std::any_of(operands.begin(), operands.end(), [](const Operand &o) {
+        const Halide::Internal::Call *load = o.by_stream && !o.computed ? o.load.as<Halide::Internal::Call>() : nullptr;
+        return load && std::any_of(load->args.begin(), load->args.end(), [](const Halide::Expr &index) {
+                   return index.as<Halide::Internal::Mod>() != nullptr;
+               });
+    });
+}
+
 }  // namespace
 
 Footprint footprint_of(const Workload &work, const Choices &choices, const Capability &capability) {
@@ -177,7 +188,10 @@ RegisterSplit largest_split(int consumers, int producers, const Capability &capa
     RegisterSplit split;
     const bool judges = std::any_of(work.passes.begin(), work.passes.end(),
                                     [](const PassWorkload &p) { return p.judges_tiles; });
-    const int shared = pool - (judges ? judging_producer_registers : least_producer_registers) * producers;
+    const int least = judges ? judging_producer_registers
+                      : looks_up_pages(work) ? most_producer_registers
+                                             : least_producer_registers;
+    const int shared = pool - least * producers;
     split.consumer = (int)std::min<int64_t>(240, round_down(shared / consumers, 8));
     const int rest = pool - split.consumer * consumers;
     const int most = judges ? judging_producer_registers : most_producer_registers;
