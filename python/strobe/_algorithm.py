@@ -36,13 +36,13 @@ class Algorithm:
         self._scalars.append(item)
         return ex.scalar(name, dtype)
 
-    def func(self, name: str, axes: list[Expr], value: Expr, reduce: str | None = None, over: Expr | None = None) -> Expr:
-        """Defines name(axes) = value, or the reduction of value over an axis; gives the call of it."""
+    def func(self, name: str, axes: list[Expr], value: Expr, reduce: str | None = None, *over: Expr) -> Expr:
+        """Defines name(axes) = value, or the reduction of value over axes; gives the call of it."""
         lets, text = ex.to_json(value)
         item: dict = {"name": name, "args": [[a.args[0], self._sizes[a.args[0]]] for a in axes]}
-        if reduce is not None and over is not None:
+        if reduce is not None:
             item["reduce"] = reduce
-            item["over"] = [[over.args[0], self._sizes[over.args[0]]]]
+            item["over"] = [[a.args[0], self._sizes[a.args[0]]] for a in over]
         if lets:
             item["let"] = lets
         item["value"] = text

@@ -315,13 +315,15 @@ class Reader:
             step = node.args[4] if len(node.args) > 4 else 1
             if step != 1 or not isinstance(start, int) or start < 0:
                 raise NotRegion("a slice with a step or a computed start")
-            if start == 0:
-                return source, index
             length, whole = shape_of(node)[d], old[d]
+            if start == 0 and same(length, whole):
+                return source, index
             if isinstance(length, int) and isinstance(whole, int) and length and start % length == 0 and whole % length == 0:
                 if index[d].value is None:  # a chunk
                     chunk = Axis(whole // length, "fixed", value=start // length)
                     return source, index[:d] + [Index((chunk, *index[d].digits))] + index[d + 1:]
+            if start == 0:
+                return source, index
             moved = ex.make("add", self._expr(index[d]), ex.const(start, "int32"))
             return source, index[:d] + [Index((), moved, index[d].axes())] + index[d + 1:]
         if name == "select":
@@ -407,9 +409,10 @@ class Reader:
         if not shape:
             shape, index = [1], [ZERO]
         for size, part in zip(shape, index):
-            if part.value is not None:
-                sizes.append(None)
-                indices.append(part.value)
+            whole = same(product([axis.size for axis in part.digits]), size)
+            if part.value is not None or (part.digits and not whole):
+                sizes.append(None)  # a computed position, or in a part of the dimension
+                indices.append(self._expr(part))
                 view.append(size)
             elif not part.digits:
                 sizes.append(None if not isinstance(size, int) else size)
@@ -570,9 +573,11 @@ class Reader:
             )
         key = (node, label, tuple(pattern))
         if key not in self.functions:
-            value, over = make()
-            name = f"{label}{len(self.functions)}"
-            call = self.algorithm.func(name, [ex.axis(a.name) for a in axes], value, op, over)
+            value, *over = make()
+            name, formals = f"{label}{len(self.functions)}", [ex.axis(a.name) for a in axes]
+            call = self.algorithm.func(name, formals, value, op, *over)
+            if op == "sum":
+                self.sums[name] = (formals, value, over)
             self.functions[key] = (name, call.dtype)
         name, dtype = self.functions[key]
         return ex.call(name, [ex.axis(a.name) for a in axes], dtype)
@@ -622,10 +627,26 @@ class Reader:
             if len(inner.digits) != 1:
                 raise NotRegion("a reduction over several axes")
             e = self.element(source, [*index[:dim], inner, *index[dim:]])
-            e = of(e) if of else e
-            return e, ex.axis(inner.digits[0].name)
+            e, over = of(e) if of else e, ex.axis(inner.digits[0].name)
+            if op == "sum" and kind == "feature":
+                e, more = self._merge_sums(e, over)
+                return (e, over, *more)
+            return e, over
 
         return self._function(source, index, label, op, make)
+
+    def _merge_sums(self, e: Expr, over: Expr) -> tuple[Expr, list[Expr]]:
+        """What a sum over `over` of c * (a sum over more axes) adds up, with those axes: one sum instead of two."""
+        if e.op == "call" and e.args[0] in self.sums and over in e.args[1:]:
+            formals, value, more = self.sums[e.args[0]]
+            return ex.substitute(value, dict(zip(formals, e.args[1:]))), more
+        places = {"mul": range(len(e.args)), "div": (0,), "neg": (0,), "cast": (0,) if e.dtype == "float32" else ()}
+        for n in places.get(e.op, ()):
+            operand, more = self._merge_sums(e.args[n], over)
+            if more:
+                args = (*e.args[:n], operand, *e.args[n + 1:])
+                return Expr(e.op, args, e.dtype, e.not_negative), more
+        return e, []
 
     def _reduction(self, node: Node, index: list[Index], name: str) -> Expr:
         source = node.args[0]
@@ -667,6 +688,7 @@ class Reader:
         self.leaves: list[Leaf] = []
         self.known: dict = {}
         self.functions: dict = {}
+        self.sums: dict[str, tuple[list[Expr], Expr, list[Expr]]] = {}  # name: arguments, what is summed, over what
         self.reaches: dict = {}
         self.growing: dict = {}
         self.inner: set = set()
@@ -696,6 +718,8 @@ class Reader:
         self._start()
         if name_of(self.end) in SDPA:
             return self._attempt_sdpa()
+        if name_of(self.end) == "sum":
+            return self._attempt_sum()
         a, b = self._operands(self.end)
         if name_of(self.end) in ("baddbmm", "addmm") or dtype_of(self.end) == torch.float64:
             raise NotRegion("")
@@ -716,14 +740,49 @@ class Reader:
         shape = shape_of(self.end)
         kinds = ["batch"] * (len(shape) - 2) + (["row", "feature"] if weights_first else ["feature", "row"])
         index = [self._axis(s, k, (self.end, n)) for n, (s, k) in enumerate(zip(shape, kinds))]
-        self.stream_size = shape_of(self._operands(self.end)[0])[-1]
-        stream = self._axis(self.stream_size, "stream", (self.end, "stream"))
+        stream = self._stream(shape_of(self._operands(self.end)[0])[-1])
+        return self._weighted(index, stream, self._product(self.end, index, stream), name_of(self.end) == "mm")
+
+    def _attempt_sum(self) -> Region:
+        """A product and its sum along the keys, as broadcasting code writes a contraction."""
+        factors = summed_product(self.end)
+        if factors is None:
+            raise NotRegion("")
+        source, dim = self.end.args[0], self.end.args[1][0]
+        full = shape_of(source)
+        dim %= len(full)
+        reasons = []
+        for weights, values in (factors, factors[::-1]):
+            own, other = ([1] * (len(full) - len(shape_of(f))) + shape_of(f) for f in (weights, values))
+            if is_one(own[dim]) or is_one(other[dim]) or not self._reaches_contraction(weights):
+                continue
+            self._start()
+            try:
+                # What only the weights vary along are rows, what only the values do are features.
+                kinds = ["feature" if is_one(o) else "row" if is_one(v) else "batch" for o, v in zip(own, other)]
+                outer = [n for n in range(len(full)) if n != dim]
+                index = [self._axis(full[n], kinds[n], (self.end, n)) for n in outer]
+                stream = self._stream(full[dim])
+                inside = [*index[:dim], stream, *index[dim:]]
+                value = self._convert(self._pointwise(source, inside, "mul"), torch.float32)
+                keep = self.end.args[2] if len(self.end.args) > 2 else self.end.kwargs.get("keepdim", False)
+                return self._weighted([*index[:dim], ZERO, *index[dim:]] if keep else index, stream, value, False)
+            except NotRegion as error:
+                reasons.append(str(error))
+        raise NotRegion(next((r for r in reasons if r), ""))
+
+    def _stream(self, size) -> Index:
+        self.stream_size = size
+        stream = self._axis(size, "stream", (self.end, "stream"))
         if len(stream.digits) != 1:
             raise NotRegion("keys along several axes")
-        value = self._product(self.end, index, stream)
+        return stream
+
+    def _weighted(self, index: list[Index], stream: Index, value: Expr, plain: bool) -> Region:
+        """The region that sums `value` along the stream."""
         # Without a reduction along the keys it is a chain of products, such as projections or a perceptron.
         # Products of plain matrices may also be projections with a norm between them, which has no exponential.
-        plain = name_of(self.end) == "mm" and not any(name_of(n) in {"exp", "exp2"} | SOFTMAX for n in self.inner)
+        plain = plain and not any(name_of(n) in {"exp", "exp2"} | SOFTMAX for n in self.inner)
         if self.scores == 0 or self.reductions == 0 or plain:
             raise NotRegion("")
         if self.problem:
@@ -812,5 +871,17 @@ def _smaller(a, b) -> bool:
     return bool(statically_known_true(a < b))
 
 
+def summed_product(node: Node) -> Optional[tuple[Node, Node]]:
+    """The factors, if the node is the sum of a product of two tensors along one dimension."""
+    source = node.args[0] if node.args else None
+    if name_of(node) != "sum" or not isinstance(source, Node) or name_of(source) != "mul":
+        return None
+    factors = tuple(a for a in source.args if isinstance(a, Node) and isinstance(a.meta.get("val"), torch.Tensor))
+    dims = node.args[1] if len(node.args) > 1 else None
+    return factors if len(factors) == 2 and isinstance(dims, (list, tuple)) and len(dims) == 1 else None
+
+
 def is_end(node: Node) -> bool:
-    return node.op == "call_function" and (name_of(node) in ("bmm", "mm") or name_of(node) in SDPA)
+    if node.op != "call_function":
+        return False
+    return name_of(node) in ("bmm", "mm") or name_of(node) in SDPA or summed_product(node) is not None

@@ -212,7 +212,9 @@ def strobe_backend(gm: GraphModule, example_inputs: list, *, mode=None, options=
                 _note(Finding("graph", False, "it needs gradients, and there are no backward kernels yet"))
             return compile_fx_inner(graph, inputs, **kwargs)
 
-        return compile_fx(gm, example_inputs, inner_compile=inner)
+        # Its key knows nothing of what is fused behind it: another backend's entry would be taken, and ours by others.
+        with torch._functorch.config.patch(enable_autograd_cache=False):
+            return compile_fx(gm, example_inputs, inner_compile=inner)
     from functorch.compile import make_boxed_func
     from torch._decomp import core_aten_decompositions
     from torch._functorch.aot_autograd import aot_module_simplified

@@ -193,6 +193,121 @@ def test_evoformer():
     check(Evoformer(), (torch.randn(2, 3, 20, 32), torch.randn(2, 20, 20, 16), mask))
 
 
+class DifferentialWithRepeatedKeys(Differential):
+    """As the paper's repository writes it: infinities and NaN made finite, the mask filled in place and added in place."""
+
+    def forward(self, x):
+        batch, length, width = x.shape
+        q, k = (f(x).view(batch, length, 2 * self.heads, self.features).transpose(1, 2) for f in (self.q, self.k))
+        v = self.v(x).view(batch, length, self.heads, 2 * self.features).transpose(1, 2)
+        weights = torch.matmul(q * self.features**-0.5, k.transpose(-1, -2))
+        mask = torch.triu(torch.zeros([length, length]).float().fill_(float("-inf")).type_as(weights), 1)
+        weights = torch.nan_to_num(weights)
+        weights += mask
+        weights = F.softmax(weights, dim=-1, dtype=torch.float32).type_as(weights)
+        weights = weights.view(batch, self.heads, 2, length, length)
+        full = torch.exp(torch.sum(self.a * self.b, dim=-1).float()).type_as(q) - 0.2
+        weights = weights[:, :, 0] - full * weights[:, :, 1]
+        out = torch.matmul(weights, v)
+        out = out * torch.rsqrt(out.pow(2).mean(-1, keepdim=True) + 1e-5) * 0.8
+        return out.transpose(1, 2).reshape(batch, length, width)
+
+
+def test_differential_attention_of_the_repository():
+    check(DifferentialWithRepeatedKeys(), (torch.randn(2, 33, 64),))
+
+
+class InvariantPoints(nn.Module):
+    """Invariant point attention (AlphaFold 2, algorithm 22). Its public PyTorch code adds the squared coordinates one by one,
+    and sums products to attend the points; `plain` code has sums and einsum there."""
+
+    def __init__(self, plain, width=32, pair=16, heads=4, features=8, points=4, value_points=6):
+        super().__init__()
+        self.plain, self.heads, self.features, self.points, self.value_points = plain, heads, features, points, value_points
+        self.q, self.kv = nn.Linear(width, heads * features), nn.Linear(width, 2 * heads * features)
+        self.q_points = nn.Linear(width, heads * points * 3)
+        self.kv_points = nn.Linear(width, heads * (points + value_points) * 3)
+        self.bias = nn.Linear(pair, heads)
+        self.head_weights = nn.Parameter(torch.rand(heads))
+        self.out = nn.Linear(heads * (pair + features + value_points * 4), width)
+
+    def in_frame(self, x, rotations, translations):
+        x = torch.stack(torch.split(x, x.shape[-1] // 3, dim=-1), dim=-1)
+        return torch.einsum("bnij,bnpj->bnpi", rotations, x) + translations[:, :, None]
+
+    def forward(self, s, z, rotations, translations, mask):
+        batch, length, _ = s.shape
+        q = self.q(s).view(batch, length, self.heads, -1)
+        k, v = torch.split(self.kv(s).view(batch, length, self.heads, -1), self.features, dim=-1)
+        q_points = self.in_frame(self.q_points(s), rotations, translations).view(batch, length, self.heads, self.points, 3)
+        kv_points = self.in_frame(self.kv_points(s), rotations, translations).view(batch, length, self.heads, -1, 3)
+        k_points, v_points = torch.split(kv_points, [self.points, self.value_points], dim=-2)
+        a = torch.matmul(q.permute(0, 2, 1, 3), k.permute(0, 2, 3, 1)) * math.sqrt(1 / (3 * self.features))
+        a = a + math.sqrt(1 / 3) * self.bias(z).permute(0, 3, 1, 2)
+        away = (q_points.unsqueeze(-4) - k_points.unsqueeze(-5)) ** 2
+        away = away.sum(-1) if self.plain else sum(torch.unbind(away, dim=-1))
+        away = away * (F.softplus(self.head_weights).view(1, 1, 1, -1, 1) * math.sqrt(1 / (3 * (self.points * 9 / 2))))
+        away = torch.sum(away, dim=-1) * -0.5
+        together = 1e5 * (mask.unsqueeze(-1) * mask.unsqueeze(-2) - 1)
+        a = (a + away.permute(0, 3, 1, 2) + together.unsqueeze(1)).softmax(-1)
+        o = torch.matmul(a, v.transpose(-2, -3)).transpose(-2, -3).reshape(batch, length, -1)
+        if self.plain:
+            o_points = torch.einsum("bhij,bjhpx->bihpx", a, v_points)
+        else:
+            o_points = torch.sum(a[..., None, :, :, None] * v_points.permute(0, 2, 4, 1, 3)[..., None, :, :], dim=-2)
+            o_points = o_points.permute(0, 3, 1, 4, 2)
+        o_points = torch.einsum("bnji,bnhpj->bnhpi", rotations, o_points - translations[:, :, None, None])
+        norms = torch.sqrt(torch.sum(o_points**2, dim=-1) + 1e-8).flatten(-2)
+        o_pair = torch.matmul(a.transpose(-2, -3), z).flatten(-2)
+        return self.out(torch.cat([o, *(x.flatten(-2) for x in torch.unbind(o_points, dim=-1)), norms, o_pair], dim=-1))
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["sums and einsum", "public code"])
+def test_invariant_point_attention(plain):
+    rotations = torch.linalg.qr(torch.randn(2, 20, 3, 3))[0]
+    mask = (torch.rand(2, 20) > 0.2).float()
+    check(InvariantPoints(plain), (torch.randn(2, 20, 32), torch.randn(2, 20, 20, 16), rotations, torch.randn(2, 20, 3), mask), count=3)
+
+
+def test_contractions_written_as_sums():
+    class Sums(nn.Module):
+        def forward(self, q, k, v):
+            scores = q @ k.mT
+            weights = scores.softmax(-1)
+            return (weights[..., None] * v[:, :, None]).sum(-2, keepdim=True)
+
+    check(Sums(), (torch.randn(2, 3, 9, 16), torch.randn(2, 3, 30, 16), torch.randn(2, 3, 30, 24)))
+
+
+def test_sums_that_are_no_contraction_are_left():
+    class Norms(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up = nn.Linear(16, 16)
+
+        def forward(self, x):
+            y = self.up(x)
+            return y / (y * y).sum(-1, keepdim=True).sqrt() + (y * x).sum(-1, keepdim=True)
+
+    check(Norms(), (torch.randn(2, 9, 16),), count=0)
+
+
+def test_parts_of_a_dimension():
+    """Tables longer than the sequence are read in their part; keys from the middle are, too."""
+
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.ones(64, 64, dtype=torch.bool).tril())
+            self.register_buffer("bias", torch.randn(64, 64))
+
+        def forward(self, q, k, v):
+            s = q @ k.mT + self.bias[: q.shape[2], 5 : 5 + k.shape[2]]
+            return s.masked_fill(~self.seen[: q.shape[2], : k.shape[2]], float("-inf")).softmax(-1) @ v
+
+    check(Parts(), tuple(torch.randn(2, 3, 20, 16) for _ in range(3)))
+
+
 def test_cross_attention_with_two_lengths():
     class Cross(nn.Module):
         def forward(self, q, k, v):
