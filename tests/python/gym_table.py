@@ -138,7 +138,7 @@ class Worker:
         return {**case, "result": "right" if right else "wrong", "error": float(error), "allowed": float(allowed),
                 "lse_error": float(lse_error)}
 
-    def time(self, name):
+    def time(self, name, say):
         torch = self.torch
         dtype, heads, features, tokens = TIMED[self.device]
         # Images and tiles want powers of two; what some of the entries capture is made for two sequences.
@@ -153,6 +153,7 @@ class Worker:
         with self.alone():
             row["strobe_ms"] = self.milliseconds(run)
         if self.flex:
+            say(row)
             try:
                 row.update(self._time_flex(query, key, value, score_mod, mask_mod))
             except Exception as error:
@@ -182,14 +183,15 @@ class Worker:
                 row["flex_with_mask_ms"] = self.milliseconds(lambda: compiled(query, key, value, score_mod, make()))
         return row
 
-    def row(self, name):
+    def row(self, name, say):
+        """The row; what is known of it before torch's code runs is said first, in case that ends the process."""
         row = {"name": name, "cases": []}
         for dtype, features in CASES[self.device]:
             row["cases"].append(self.check(name, dtype, features))
         results = {c["result"] for c in row["cases"]}
         row["result"] = next(r for r in ("wrong", "refused", "right") if r in results)
         if row["cases"][0]["result"] == "right":
-            row.update(self.time(name))
+            row.update(self.time(name, lambda so_far: say({**row, **so_far})))
         return row
 
 
@@ -201,7 +203,7 @@ def work(options):
     for line in sys.stdin:
         name = line.strip()
         try:
-            row = worker.row(name)
+            row = worker.row(name, lambda row: print(json.dumps({"part": row}), file=rows, flush=True))
         except Exception as error:
             row = {"name": name, "result": "wrong", "why": f"{type(error).__name__}: {error}"[:400]}
         print(json.dumps(row), file=rows, flush=True)
@@ -240,8 +242,13 @@ class Table:
 def _processor():
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
-            return f"{line.split(':', 1)[1].strip()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads"
+            return f"{line.split(':', 1)[1].strip()}, threads: {os.environ.get('OMP_NUM_THREADS', os.cpu_count())}"
     return "unknown processor"
+
+
+def _next_row(worker):
+    line = worker.stdout.readline()
+    return json.loads(line) if line else None
 
 
 def serve(options, names, table, deadline):
@@ -265,12 +272,16 @@ def serve(options, names, table, deadline):
                 return
         worker.stdin.write(name + "\n")
         worker.stdin.flush()
-        line = worker.stdout.readline()
-        if line:
-            table.add(json.loads(line))
-        elif time.monotonic() < deadline:
+        part, row = None, _next_row(worker)
+        if row and "part" in row:
+            part, row = row["part"], _next_row(worker)
+        if row:
+            table.add(row)
+        elif part or time.monotonic() < deadline:
             worker.wait()
-            table.add({"name": name, "result": "wrong", "why": f"its process ended with {worker.returncode}"})
+            late = time.monotonic() >= deadline
+            why = "cut off by the time limit" if late else f"its process ended with {worker.returncode}"
+            table.add({**part, "flex_error": why} if part else {"name": name, "result": "wrong", "why": why})
             worker = None
     if worker is not None and worker.poll() is None:
         worker.kill()
