@@ -87,6 +87,8 @@ def flex_attention(
         GradientError: a tensor requires grad while grad mode is on; there is no backward pass yet.
     """
     del kernel_options
+    if torch.compiler.is_compiling():
+        return _outside(query, key, value, score_mod, block_mask, scale, enable_gqa, return_lse, return_aux=return_aux)
     mask_mod = block_mask if block_mask is None or type(block_mask) is FunctionType else _mask_mod_of(block_mask)
     held: list[torch.Tensor] = []
     functions = (signature(score_mod, held), signature(mask_mod, held))
@@ -107,6 +109,12 @@ def flex_attention(
         rest = list(outputs[1:])
         return outputs[0], AuxOutput(lse=rest.pop(0) if lse else None, max_scores=rest.pop(0) if max_scores else None)
     return (outputs[0], outputs[1]) if return_lse else outputs[0]
+
+
+@torch.compiler.disable
+def _outside(*args, **kwargs):
+    """Dynamo cannot follow the tracing of functions: a graph that it compiles ends here, and another begins behind."""
+    return flex_attention(*args, **kwargs)
 
 
 def _call_again(family: Family, query, key, value, held: list[torch.Tensor], scale) -> list[torch.Tensor]:

@@ -4,6 +4,7 @@ import pytest
 import reference
 import strobe
 import torch
+import torch._dynamo.testing
 from strobe import flex as implementation
 from torch.nn.attention.flex_attention import AuxRequest, and_masks, or_masks
 
@@ -277,3 +278,24 @@ def test_gradients_are_refused():
     with torch.enable_grad():
         refused(strobe.GradientError, "key", key=key.clone().requires_grad_())
         refused(strobe.GradientError, "captured", score_mod=lambda s, b, h, q, k: s * table[h])
+
+
+def test_inside_a_compiled_model():
+    """The graph breaks at the call; new lengths compile nothing after the second, and the trace is used again."""
+    slopes = torch.rand(4)
+
+    def model(query, key, value):
+        out = strobe.flex_attention(query * 2, key, value, lambda s, b, h, q, k: s + slopes[h] * (k - q), causal)
+        return out + 1
+
+    torch._dynamo.reset()
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(model, backend=counter)
+    frames = []
+    for length in (20, 31, 47, 64):
+        query, key, value = inputs(queries=length, keys=length)
+        got = compiled(query, key, value)
+        want, _ = reference.expected(query * 2, key, value, lambda s, b, h, q, k: s + slopes[h] * (k - q), causal)
+        reference.check(got, want + 1)
+        frames.append((counter.frame_count, compilations()))
+    assert frames[1] == frames[2] == frames[3], frames
