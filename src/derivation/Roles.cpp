@@ -36,7 +36,8 @@ class RoleFinder {
     /** Axes of an expression and of the loads that multiply it, per factor. */
     struct Operand {
         std::vector<std::string> axes;
-        bool load;
+        Expr load;  // undefined for a score
+        bool factor = true;  // of the product itself
     };
 
     int chain_length(const std::string &axis) const;
@@ -192,7 +193,7 @@ void RoleFinder::add_leaves(const Expr &e, std::vector<Operand> &result) const {
         void visit(const Call *op) override {
             const std::vector<std::string> axes = finder.axes_in(op);
             if (op->call_type == Call::Image && contains(axes, finder.roles.stream)) {
-                result.push_back({axes, true});
+                result.push_back({axes, op, false});
             } else if (op->call_type == Call::Image) {
                 score.insert(axes.begin(), axes.end());
             } else {
@@ -211,7 +212,7 @@ void RoleFinder::add_leaves(const Expr &e, std::vector<Operand> &result) const {
     } find(*this, result);
     e.accept(&find);
     find.score.insert(roles.stream);
-    result.push_back({{find.score.begin(), find.score.end()}, false});
+    result.push_back({{find.score.begin(), find.score.end()}, Expr()});
 }
 
 /** \p deep: look for inputs inside of what is not a product too. */
@@ -223,7 +224,7 @@ std::vector<RoleFinder::Operand> RoleFinder::operands_of(const Reduction &r, boo
         if (deep && !load && contains(axes_in(factor), roles.stream)) {
             add_leaves(factor, result);
         } else {
-            result.push_back({axes_in(factor), load});
+            result.push_back({axes_in(factor), load ? Expr(call) : Expr()});
         }
     }
     return result;
@@ -241,11 +242,18 @@ std::vector<std::string> RoleFinder::axes_in(const Expr &e) const {
     return axes_of(graph, without);
 }
 
-/** Among the axes of scores, the one that fewest operands of the stream share. */
+/** Among the axes of scores, the one that fewest operands of the stream share: factors count first, then what a score
+ * is computed from, such as a bias. An operand that several reductions read is one operand. */
 bool RoleFinder::find_query(const std::vector<std::string> &parallel, Names &scored, bool deep) {
     scored.clear();
-    std::map<std::string, int> meets;  // of an axis: operands that it shares with the stream
-    int operands = 0;
+    using Meets = std::pair<int, int>;
+    std::map<std::string, Meets> meets;  // of an axis: operands that it shares with the stream; factors, and all
+    Meets operands{0, 0};
+    std::vector<Operand> counted;
+    const auto is_new = [&](const Operand &o) {
+        return std::none_of(counted.begin(), counted.end(),
+                            [&](const Operand &c) { return c.factor == o.factor && equal(c.load, o.load); });
+    };
     for (const Reduction &r : graph.reductions) {
         const bool streamed = contains(r.over, roles.stream);
         if (!streamed && !contains(r.axes, roles.stream)) {
@@ -255,18 +263,23 @@ bool RoleFinder::find_query(const std::vector<std::string> &parallel, Names &sco
             if (!contains(o.axes, roles.stream)) {
                 continue;
             }
-            if (o.load) {
-                operands++;
+            if (o.load.defined() && is_new(o)) {
+                counted.push_back(o);
+                const auto count = [&](Meets &m) {
+                    m.first += o.factor;
+                    m.second++;
+                };
+                count(operands);
                 for (const std::string &a : o.axes) {
-                    meets[a]++;
+                    count(meets[a]);
                 }
             }
-            if (!o.load || !streamed) {
+            if (!o.load.defined() || !streamed) {
                 scored.insert(o.axes.begin(), o.axes.end());
             }
         }
     }
-    int least = operands;
+    Meets least = operands;
     for (const std::string &a : parallel) {
         if (scored.count(a) && meets[a] < least) {
             least = meets[a];
