@@ -99,12 +99,10 @@ std::vector<Case> cases() {
             {"causal", 104, 56, ""},
             {"full", 256, 256, ""},
             {"packed_causal", 64, 64, ""},
-            {"block_routing", 64, 64, ""},
             {"varlen", 64, 64, ""},
             {"paged", 64, 64, ""},
             {"paged", 128, 128, ""},
-            {"longformer", 64, 64, ""},
-            {"neighbourhood", 64, 64, ""}};
+            {"longformer", 64, 64, ""}};
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CudaPrograms, testing::ValuesIn(cases()),
