@@ -184,9 +184,17 @@ void choose_policy(Pivot &pivot, double span) {
     } else {
         pivot.policy = Pivot::Policy::Constant;
         const Expr scalar = scalar_bound(pivot.exponent);
-        pivot.constant = scalar.defined() ? scalar : make_const(pivot.exponent.type(), range.max);
+        // Subtracting a pivot rounds the exponent to the pivot's last digit: none is better where exp is in range.
+        const bool small = std::max(std::abs(range.min), std::abs(range.max)) <= span / 2;
+        pivot.constant = small              ? make_zero(pivot.exponent.type())
+                         : scalar.defined() ? scalar
+                                            : make_const(pivot.exponent.type(), range.max);
         reason << text << " stays in [" << range.min << ", " << range.max << "], at most " << span << " wide, so exp("
-               << text << " - " << text_of(pivot.constant) << ") is safe without a maximum";
+               << text;
+        if (!small) {
+            reason << " - " << text_of(pivot.constant);
+        }
+        reason << ") is safe without a maximum";
     }
     pivot.reason = reason.str();
 }

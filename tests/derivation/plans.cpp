@@ -121,7 +121,11 @@ TEST(PivotPolicy, ConstantForConstants) {
     Inputs in;
     const Plan plan = plan_of(from_blocks(in, [](Inputs &, Expr s) { return 5.0f * Halide::tanh(s); }));
     ASSERT_EQ(plan.passes[0].pivots[0].policy, Pivot::Policy::Constant) << plan;
-    EXPECT_TRUE(Halide::Internal::is_const(plan.passes[0].pivots[0].constant, 5)) << plan;
+    EXPECT_TRUE(Halide::Internal::is_const_zero(plan.passes[0].pivots[0].constant)) << plan << "exp is in range";
+    Inputs far;
+    const Plan other = plan_of(from_blocks(far, [](Inputs &, Expr s) { return 30.0f + 20.0f * Halide::tanh(s); }));
+    ASSERT_EQ(other.passes[0].pivots[0].policy, Pivot::Policy::Constant) << other;
+    EXPECT_TRUE(Halide::Internal::is_const(other.passes[0].pivots[0].constant, 50)) << other;
 }
 
 /** A sum over later keys, of this type, in the exponent of the weights. */
