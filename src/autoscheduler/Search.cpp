@@ -192,6 +192,20 @@ std::vector<int> fewest_members(const std::vector<std::vector<Estimate>> &estima
     return fewest;
 }
 
+/** Some pass visits tiles by a mask over data. */
+bool rests_on_assumptions(const std::vector<std::vector<Estimate>> &estimates) {
+    for (const std::vector<Estimate> &of_choice : estimates) {
+        for (const Estimate &e : of_choice) {
+            for (const TileVisits &v : e.visits) {
+                if (v.data_dependent) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
 /** Turns and stages alone change less than the model can tell: of the schedules with the same tiles the one stays
  * that takes least time over all shapes. */
 void keep_best_of_equal_tiles(std::vector<ScheduleChoice> &found, std::vector<std::vector<Estimate>> &estimates) {
@@ -241,7 +255,9 @@ ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, c
         }
     }
     keep_best_of_equal_tiles(found, estimates);
-    std::vector<int> members = fewest_members(estimates, shapes.size(), gain);
+    // How a mask over data depends on the lengths is assumed, not known: no reason for several kernels.
+    set.assumed = rests_on_assumptions(estimates);
+    std::vector<int> members = fewest_members(estimates, shapes.size(), set.assumed ? HUGE_VAL : gain);
     auto served = [&](int member) {
         int count = 0;
         for (size_t s = 0; s < shapes.size(); s++) {

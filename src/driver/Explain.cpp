@@ -298,8 +298,12 @@ std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &
     }
     for (const GivenUp &g : set.given_up) {
         item("not worth one") << tiles_of(g.choices, machine) << ": " << number(100 * g.gain) << " % faster at "
-                              << length(g.shape) << "; a plan of its own must gain " << number(100 * least_gain)
-                              << " %\n";
+                              << length(g.shape);
+        if (set.assumed) {
+            text << ", if rows see " << assumed_run << " keys; what data show is not worth a guess\n";
+        } else {
+            text << "; a plan of its own must gain " << number(100 * least_gain) << " %\n";
+        }
     }
     return text.str();
 }
