@@ -84,7 +84,7 @@ Compilation compile(const std::vector<Func> &outputs, const Target &target, cons
     return c;
 }
 
-void autoschedule(Pipeline pipeline, const Target &target, const Schedule &schedule) {
+Compilation autoschedule(Pipeline pipeline, const Target &target, const Schedule &schedule) {
     if (target.has_feature(Target::CUDA)) {
         const CudaCompilation c = compile_cuda(pipeline.outputs(), target, schedule);
         for (const std::string &warning : c.warnings) {
@@ -92,7 +92,7 @@ void autoschedule(Pipeline pipeline, const Target &target, const Schedule &sched
         }
         compute_reductions_at_root(pipeline.outputs());
         install_package(pipeline, c.package, target);
-        return;
+        return c.stages;
     }
     const Compilation c = compile(pipeline.outputs(), target, schedule);
     for (const std::string &warning : c.warnings) {
@@ -105,6 +105,7 @@ void autoschedule(Pipeline pipeline, const Target &target, const Schedule &sched
     }
     compute_reductions_at_root(pipeline.outputs());
     install_nest(pipeline, nest);
+    return c;
 }
 
 }  // namespace strobe

@@ -38,8 +38,8 @@ Compilation compile(const std::vector<Halide::Func> &outputs, const Halide::Targ
 
 /** Makes \p pipeline compile to our code for \p target: realize, compile_to_* and
  * Generators then produce it. Prints warnings about what is legal but slow. Gives the pipeline's Funcs the schedule that lets
- * Halide generate its checks around it, so build the algorithm anew to run it unscheduled. */
-void autoschedule(Halide::Pipeline pipeline, const Halide::Target &target, const Schedule &schedule = {});
+ * Halide generate its checks around it, so build the algorithm anew to run it unscheduled. Returns what was made of it. */
+Compilation autoschedule(Halide::Pipeline pipeline, const Halide::Target &target, const Schedule &schedule = {});
 
 }  // namespace strobe
 

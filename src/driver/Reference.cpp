@@ -1,6 +1,8 @@
 #include "Reference.h"
 
+#include "schedule/ResolveNames.h"
 #include "support/Error.h"
+#include "tile/SplitProduct.h"
 
 #include <map>
 #include <string>
@@ -81,21 +83,79 @@ public:
     }
 };
 
-void widen_function(const Function &f, std::map<std::string, Func> &widened) {
-    if (f.has_extern_definition()) {
-        strobe_user_error() << "can't compute " << f.name() << " in float64: it is an extern stage";
+/** Rounds the factors of the products that a Func sums up. */
+class RoundFactors : public IRMutator {
+    using IRMutator::visit;
+    const std::map<std::string, Func> &rounded;
+    const Type all_to;  // both factors, if it is a type
+
+    Expr visit(const Call *op) override {
+        const Expr e = IRMutator::visit(op);
+        const Call *call = e.as<Call>();
+        if (op->call_type != Call::Halide || !call) {
+            return e;
+        }
+        return Call::make(rounded.at(op->name).function(), call->args, op->value_index);
     }
-    Func wide(f.name() + "_f64");
-    widened[f.name()] = wide;
-    Widen widen(widened);
-    std::vector<Var> args;
-    for (const std::string &a : f.args()) {
-        args.emplace_back(a);
+
+    static Type narrow_type(const Expr &e) {
+        const Cast *c = e.as<Cast>();
+        return c && is_narrow_float(c->value.type()) ? c->value.type() : Type();
     }
-    wide(args) = Tuple(widen.all(f.values()));
-    for (const Definition &update : f.updates()) {
-        wide(widen.all(update.args())) = Tuple(widen.all(update.values()));
+
+    Expr product(const Mul *op) const {
+        const Type a = narrow_type(op->a), b = narrow_type(op->b);
+        const auto to = [&](const Type &t, const Expr &e) { return t.bits() ? cast(e.type(), cast(t, e)) : e; };
+        return to(b.bits() ? b : all_to, op->a) * to(a.bits() ? a : all_to, op->b);
     }
+
+public:
+    RoundFactors(const std::map<std::string, Func> &rounded, const Type &all_to) : rounded(rounded), all_to(all_to) {
+    }
+
+    std::vector<Expr> all(const std::vector<Expr> &exprs) {
+        std::vector<Expr> result;
+        for (const Expr &e : exprs) {
+            const Expr changed = mutate(substitute_in_all_lets(e));
+            const Add *sum = changed.as<Add>();
+            const Mul *term = sum && sum->a.as<Call>() && e.type() == Float(32) ? sum->b.as<Mul>() : nullptr;
+            result.push_back(term ? sum->a + product(term) : changed);
+        }
+        return result;
+    }
+};
+
+/** The Funcs anew, each after those it uses, with other expressions. */
+template<typename MakeRewriter>
+std::vector<Func> rewritten(const std::vector<Func> &outputs, const std::string &suffix, MakeRewriter make) {
+    const std::map<std::string, Function> env = functions_of(outputs);
+    std::vector<Function> functions;
+    for (const Func &f : outputs) {
+        functions.push_back(f.function());
+    }
+    std::map<std::string, Func> made;
+    for (const std::string &name : topological_order(functions, env)) {
+        const Function &f = env.at(name);
+        if (f.has_extern_definition()) {
+            strobe_user_error() << "can't compute " << name << " as a reference: it is an extern stage";
+        }
+        Func anew(name + suffix);
+        made[name] = anew;
+        auto rewriter = make(made, name);
+        std::vector<Var> args;
+        for (const std::string &a : f.args()) {
+            args.emplace_back(a);
+        }
+        anew(args) = Tuple(rewriter.all(f.values()));
+        for (const Definition &update : f.updates()) {
+            anew(rewriter.all(update.args())) = Tuple(rewriter.all(update.values()));
+        }
+    }
+    std::vector<Func> result;
+    for (const Func &f : outputs) {
+        result.push_back(made.at(f.name()));
+    }
+    return result;
 }
 
 }  // namespace
@@ -109,20 +169,25 @@ void compute_reductions_at_root(const std::vector<Func> &outputs) {
 }
 
 std::vector<Func> widen_to_float64(const std::vector<Func> &outputs) {
-    const std::map<std::string, Function> env = functions_of(outputs);
-    std::vector<Function> functions;
-    for (const Func &f : outputs) {
-        functions.push_back(f.function());
+    return rewritten(outputs, "_f64",
+                     [](const std::map<std::string, Func> &made, const std::string &) { return Widen(made); });
+}
+
+std::vector<Func> round_operands(const std::vector<Func> &outputs, const TileProgram &program) {
+    std::map<std::string, Type> contracted;  // tile value -> type that both operands are rounded to
+    for (const StreamPass &pass : program.passes) {
+        for (const auto *ops : {&pass.prologue, &pass.step, &pass.epilogue}) {
+            for (const TileOp &op : *ops) {
+                if (op.kind == TileOp::Kind::Contract && is_narrow_float(op.operand_type)) {
+                    contracted[base_name(op.dst)] = op.operand_type;
+                }
+            }
+        }
     }
-    std::map<std::string, Func> widened;
-    for (const std::string &name : topological_order(functions, env)) {
-        widen_function(env.at(name), widened);
-    }
-    std::vector<Func> result;
-    for (const Func &f : outputs) {
-        result.push_back(widened.at(f.name()));
-    }
-    return result;
+    return rewritten(outputs, "_rounded", [&](const std::map<std::string, Func> &made, const std::string &name) {
+        const auto found = contracted.find(base_name("%" + name));
+        return RoundFactors(made, found == contracted.end() ? Type() : found->second);
+    });
 }
 
 Target reference_target() {

@@ -68,10 +68,11 @@ Result run_scheduled(const Request &request, Instance instance, double seconds) 
         strobe_runtime_failure() << "can't run on " << request.target << ": " << missing_gpu();
     }
     Stopwatch scheduling;
-    autoschedule(instance.pipeline, target, requested_schedule(request));
+    const Compilation compiled = autoschedule(instance.pipeline, target, requested_schedule(request));
     const double scheduled = scheduling.seconds();
     Result result = run(instance.pipeline, make_outputs(instance, instance.outputs, request.problem), target, seconds);
     result.compile_seconds += scheduled;
+    result.program = compiled.program;
     return result;
 }
 
@@ -80,35 +81,16 @@ Result run_unscheduled(const Request &request, Instance instance) {
     return run(instance.pipeline, make_outputs(instance, instance.outputs, request.problem), reference_target(), 0);
 }
 
+Result run_unfused(const Request &request, Instance instance, const TileProgram &program) {
+    const std::vector<Func> rounded = round_operands(instance.outputs, program);
+    compute_reductions_at_root(rounded);
+    return run(Pipeline(rounded), make_outputs(instance, rounded, request.problem), reference_target(), 0);
+}
+
 Result run_float64(const Request &request, Instance instance) {
     const std::vector<Func> wide = widen_to_float64(instance.outputs);
     compute_reductions_at_root(wide);
     return run(Pipeline(wide), make_outputs(instance, wide, request.problem), reference_target(), 0);
-}
-
-Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Result &exact) {
-    double magnitude = 0;
-    for (int64_t k = 0; k < int64_t(exact.outputs[n].number_of_elements()); k++) {
-        const double x = std::abs(element(exact.outputs[n], k));
-        magnitude = std::isfinite(x) ? std::max(magnitude, x) : magnitude;
-    }
-    const Buffer<> &got = ours.outputs[n];
-    const double own = difference(unscheduled.outputs[n], exact.outputs[n]).largest;
-    Verdict verdict;
-    verdict.to_unscheduled = difference(got, unscheduled.outputs[n]).largest;
-    verdict.to_float64 = difference(got, exact.outputs[n]).largest;
-    // The exponents are float32 numbers of about 16, so that their rounding alone changes a
-    // weight by 16 units. lse is a float32 near 10; the scores' operands are exact.
-    // Sums of values have their weights rounded to the tensors' type, whatever they are stored in.
-    const bool statistic = got.type() == Float(32) && got.dimensions() < ours.outputs[0].dimensions();
-    const Type rounded = statistic ? got.type() : ours.outputs[0].type();
-    const double units = 2 * unit_roundoff(rounded) + 16 * unit_roundoff(Float(32));
-    verdict.allowed = 2 * own + units * magnitude;
-    // Statistics of a row, such as lse, sum up the roundings of as many scores as it has.
-    if (statistic) {
-        verdict.allowed = std::max(verdict.allowed, 1e-3);
-    }
-    return verdict;
 }
 
 double dense_flops(Instance &instance, const Problem &p) {

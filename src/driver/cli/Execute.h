@@ -5,6 +5,8 @@
  * One algorithm on one problem: scheduled by Strobe, unscheduled, or in float64. */
 
 #include "Commands.h"
+#include "driver/ErrorRule.h"
+#include "tile/TileProgram.h"
 
 namespace strobe {
 
@@ -13,6 +15,7 @@ struct Result {
     double compile_seconds = 0;
     double seconds = 0;  // of one run, the least of all runs
     int runs = 0;
+    TileProgram program;  // of run_scheduled
 };
 
 /** An instance with its inputs bound. Runs of the same request see the same data. */
@@ -30,20 +33,11 @@ Result run_scheduled(const Request &request, Instance instance, double seconds);
  * otherwise assume away (on AVX-512 it does, and the results are wrong). */
 Result run_unscheduled(const Request &request, Instance instance);
 
+/** The same with the operands of products in the tensors' type, as the program of a schedule rounds them. */
+Result run_unfused(const Request &request, Instance instance, const TileProgram &program);
+
 /** As run_unscheduled, every intermediate in float64. */
 Result run_float64(const Request &request, Instance instance);
-
-struct Verdict {
-    double to_unscheduled = 0, to_float64 = 0, allowed = 0;  // largest differences
-    bool ok() const {
-        return to_float64 <= allowed;
-    }
-};
-/** The error rule for output \p n: twice what the unscheduled algorithm loses against
- * float64, and a rounding of the exponents, of the weights and of the result (in the
- * type of the first output); 1e-3 at least for float32 outputs with fewer dimensions than the
- * first, such as lse. */
-Verdict judge(size_t n, const Result &ours, const Result &unscheduled, const Result &exact);
 
 /** Multiply-adds of contractions count two, masked or not. */
 double dense_flops(Instance &instance, const Problem &problem);

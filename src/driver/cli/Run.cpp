@@ -66,7 +66,7 @@ int check_command(Request request) {
         progress.step(name + ": scheduled by Strobe");
         const Result ours = run_scheduled(request, instance(), 0);
         progress.step(name + ": unscheduled");
-        const Result reference = run_unscheduled(request, instance());
+        const Result reference = run_unfused(request, instance(), ours.program);
         progress.step(name + ": in float64");
         const Result exact = run_float64(request, instance());
         progress.clear();
@@ -76,10 +76,10 @@ int check_command(Request request) {
         }
         for (size_t n = 0; n < ours.outputs.size(); n++) {
             const std::string label = base_name(outputs[n].name());
-            const Verdict verdict = judge(n, ours, reference, exact);
+            const Verdict verdict = judge(ours.outputs[n], reference.outputs[n], exact.outputs[n]);
             failures += !verdict.ok();
             std::printf("%-16s %-6s %13.3g %13.3g %13.3g  %s\n", n ? "" : name.c_str(), label.c_str(),
-                        verdict.to_unscheduled, verdict.to_float64, verdict.allowed, verdict.ok() ? "ok" : "WRONG");
+                        difference(ours.outputs[n], reference.outputs[n]).largest, verdict.to_float64, verdict.allowed, verdict.ok() ? "ok" : "WRONG");
         }
     }
     if (failures) {
