@@ -300,7 +300,7 @@ std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &
         item("not worth one") << tiles_of(g.choices, machine) << ": " << number(100 * g.gain) << " % faster at "
                               << length(g.shape);
         if (set.assumed) {
-            text << ", if rows see " << assumed_run << " keys; what data show is not worth a guess\n";
+            text << ", if rows see 1/" << assumed_documents << " of the keys; what data show is not worth a guess\n";
         } else {
             text << "; a plan of its own must gain " << number(100 * least_gain) << " %\n";
         }

@@ -23,7 +23,7 @@ Stmt with_corners(const Axis &axis, int size, const Expr &lo, const Stmt &body) 
 }  // namespace
 
 Stmt walk_tiles(const TileProgram &p, const StreamPass &pass, const std::function<Expr(const Expr &)> &evaluate,
-                const std::function<Stmt(const Expr &)> &step) {
+                const std::function<Stmt(const Expr &)> &step, const Expr &part) {
     const std::string &axis = p.stream.name;
     const int size = p.stream_tile;
     const std::string turn = unique_name(axis + ".turn"), tile = unique_name(axis + ".tile");
@@ -39,8 +39,17 @@ Stmt walk_tiles(const TileProgram &p, const StreamPass &pass, const std::functio
     if (pass.mask.end.defined()) {
         end = min((evaluate(pass.mask.end) - p.stream.min + (size - 1)) / size, tiles);
     }
-    s = LetStmt::make(last, end, s);
-    return LetStmt::make(first, begin, s);
+    if (p.parts == 1) {
+        s = LetStmt::make(last, end, s);
+        return LetStmt::make(first, begin, s);
+    }
+    const std::string low = unique_name(axis + ".begin"), high = unique_name(axis + ".end");
+    const std::string share = unique_name("share");
+    s = LetStmt::make(last, min(var(first) + var(share), var(high)), s);
+    s = LetStmt::make(first, var(low) + part * var(share), s);
+    s = LetStmt::make(share, (max(var(high) - var(low), 0) + (p.parts - 1)) / p.parts, s);
+    s = LetStmt::make(high, end, s);
+    return LetStmt::make(low, begin, s);
 }
 
 Expr row_blocks(const TileProgram &p) {

@@ -13,10 +13,12 @@ namespace strobe {
 
 /** The walk over the stream's tiles that meet [begin, end) of the pass' mask. Defines
  * "<stream>.lo" and "<stream>.hi" around the step. \p evaluate makes code of a bound,
- * which is the same for the whole block; \p step of the number of a tile. */
+ * which is the same for the whole block; \p step of the number of a tile. \p part: which
+ * of the program's parts, if it has several. */
 Halide::Internal::Stmt walk_tiles(const TileProgram &program, const StreamPass &pass,
                                   const std::function<Expr(const Expr &bound)> &evaluate,
-                                  const std::function<Halide::Internal::Stmt(const Expr &tile)> &step);
+                                  const std::function<Halide::Internal::Stmt(const Expr &tile)> &step,
+                                  const Expr &part);
 
 /** Number of blocks of rows at one point of the grid. */
 Expr row_blocks(const TileProgram &program);

@@ -128,7 +128,7 @@ void ScheduleChecker::needs_axis(const DirectiveArgument &a, const std::string &
     const std::string axis = axis_named(a, a.value);
     if (axis != expected) {
         refuse(a.span, use_of(axis),
-               usage + "(" + base_name(expected) + ", " + (usage == "vectorize" ? "lanes)" : "size)"));
+               usage + "(" + base_name(expected) + ", " + (usage == "vectorize" ? "lanes)" : usage == "split" ? "parts)" : "size)"));
     }
 }
 
@@ -136,6 +136,7 @@ void ScheduleChecker::check_one(const Directive &d) {
     using Check = void (ScheduleChecker::*)();
     static const std::map<std::string, Check> checks = {{"tile", &ScheduleChecker::check_tile},
                                                         {"stream", &ScheduleChecker::check_stream},
+                                                        {"split", &ScheduleChecker::check_split},
                                                         {"online", &ScheduleChecker::check_online},
                                                         {"recompute", &ScheduleChecker::check_recompute},
                                                         {"stage", &ScheduleChecker::check_stage},

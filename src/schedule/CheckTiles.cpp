@@ -43,6 +43,21 @@ void ScheduleChecker::check_stream() {
     }
 }
 
+void ScheduleChecker::check_split() {
+    needs_axis(argument("axis"), plan.roles.stream, "split");
+    c.parts = number(argument("parts"), 1, 1024, "a number of parts from 1 to 1024");
+    const std::string stream = base_name(plan.roles.stream);
+    if (machine.is_gpu() && !c.general) {
+        refuse(current->span, "warps with roles walk all that their rows see", "kernel(general) " + to_string(*current));
+    }
+    if (plan.passes.size() > 1) {
+        refuse(current->span,
+               stream + " is walked " + std::to_string(plan.passes.size()) +
+                   " times, and a later walk needs what an earlier one found in all parts",
+               "no split");
+    }
+}
+
 void ScheduleChecker::check_blocks() {
     std::vector<std::string> order, natural = {plan.roles.query};
     natural.insert(natural.end(), plan.roles.batch.begin(), plan.roles.batch.end());

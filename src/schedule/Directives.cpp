@@ -29,6 +29,8 @@ std::vector<DirectiveSpec> make_table() {
         fixed("tile", {"axis", "size"}, 2, "tile(axis, size)",
               "Compute this many consecutive points of a parallel axis in one block."),
         fixed("stream", {"axis", "size"}, 2, "stream(axis, size)", "Walk a reduced axis in tiles of this size."),
+        fixed("split", {"axis", "parts"}, 2, "split(axis, parts)",
+              "Walk the stream in this many parts side by side, and merge what they found."),
         variadic("online", "online(reduction, ...)", "Compute these reductions in one walk over the stream."),
         variadic("recompute", "recompute(reduction, ...)",
                  "Complete these reductions in an earlier walk, and walk the stream once more for what needs them."),

@@ -56,6 +56,10 @@ Schedule &Schedule::stream(const std::string &axis, int size) {
     return add(directive("stream", {positional(axis), positional(size)}));
 }
 
+Schedule &Schedule::split(const std::string &axis, int parts) {
+    return add(directive("split", {positional(axis), positional(parts)}));
+}
+
 Schedule &Schedule::online(const std::vector<std::string> &reductions) {
     return add(directive("online", all_of(reductions)));
 }
@@ -149,7 +153,7 @@ bool Choices::operator==(const Choices &o) const {
     auto all = [](const Choices &c) {
         return std::tie(c.query_tile, c.stream_tile, c.skip_dead, c.specialize_full, c.persistent, c.pingpong,
                         c.query_descending, c.stages, c.consumers, c.chains, c.producers, c.consumer_registers,
-                        c.producer_registers, c.rescale_bits, c.vector_lanes, c.mma, c.instruction, c.copies,
+                        c.producer_registers, c.rescale_bits, c.vector_lanes, c.parts, c.mma, c.instruction, c.copies,
                         c.block_order, c.general);
     };
     return all(*this) == all(o);

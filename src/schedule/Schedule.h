@@ -49,6 +49,8 @@ public:
     Schedule &tile(const std::string &axis, int size);
     /** Walk a reduced axis in tiles of `size`. */
     Schedule &stream(const std::string &axis, int size);
+    /** Walk the stream in this many parts side by side, and merge what they found. */
+    Schedule &split(const std::string &axis, int parts);
     /** Compute these reductions in the same walk over the stream. */
     Schedule &online(const std::vector<std::string> &reductions);
     /** Walk the stream once more for what depends on this reduction. */
@@ -94,6 +96,7 @@ public:
 /** What the later stages need, resolved and checked against graph, plan and target. */
 struct Choices {
     int query_tile = 0, stream_tile = 0;
+    int parts = 1;  // of the stream, walked side by side and merged
     bool skip_dead = true;
     bool specialize_full = true;
     bool persistent = true;

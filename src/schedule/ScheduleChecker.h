@@ -58,6 +58,7 @@ class ScheduleChecker {
     // CheckTiles.cpp
     void check_tile();
     void check_stream();
+    void check_split();
     void check_blocks();
     void check_vectorize();
     void check_parallel();

@@ -89,6 +89,9 @@ Schedule schedule_of(const Choices &c, const ReductionGraph &graph, const Plan &
     const std::string query = short_name(plan.roles.query, axes), stream = short_name(plan.roles.stream, axes);
     Schedule schedule;
     schedule.tile(query, c.query_tile).stream(stream, c.stream_tile);
+    if (c.parts > 1) {
+        schedule.split(stream, c.parts);
+    }
     add_reductions(schedule, graph, plan);
     if (c.general) {
         schedule.kernel("general");

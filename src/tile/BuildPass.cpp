@@ -86,6 +86,14 @@ class PassBuilder {
     };
     std::vector<Term> terms;
 
+    /** A value that the walk carries for a moment. */
+    struct State {
+        const Moment *moment;
+        std::string name;
+        std::set<std::string> axes;
+    };
+    std::vector<State> states;
+
     std::string numbered(const std::string &base, size_t i) {
         return b.unique(base + std::to_string(i));
     }
@@ -111,6 +119,9 @@ class PassBuilder {
     void update_reduced(const Moment &m, const std::string &name, const std::set<std::string> &axes, const Expr &term,
                         size_t k);
     Expr rescaled(const Moment &m, const std::string &name) const;
+    Expr moved(const Moment &m, const Expr &old, const Expr &lower, const Expr &from, const Expr &to,
+               const Expr &factor) const;
+    void merge_parts();
     std::string lower_degree(const Moment &m) const;
     std::set<std::string> features_in(const Expr &e) const;
     std::set<std::string> features_of(const Moment &m) const;
@@ -155,6 +166,9 @@ void PassBuilder::build() {
         mask.dead = const_false();
         mask.begin = Expr();
         mask.contiguous = true;
+    }
+    if (b.choices.parts > 1) {
+        merge_parts();
     }
     for (const Readout &r : plan.readouts) {
         const Expr value = b.with_values(r.value);
@@ -379,19 +393,77 @@ std::string PassBuilder::lower_degree(const Moment &m) const {
 
 /** A moment of the tiles before, relative to the next pivot. */
 Expr PassBuilder::rescaled(const Moment &m, const std::string &name) const {
-    const Expr old = b.ref(name);
     if (m.pivot < 0 || weights[m.pivot].rescale.empty()) {
-        return old;
+        return b.ref(name);
     }
+    const Weights &w = weights[m.pivot];
+    const Expr lower = m.degree > 0 ? b.ref(b.declare(lower_degree(m), m.type, {query})) : Expr();
+    return moved(m, b.ref(name), lower, b.ref(plan.pivots[m.pivot].name), b.ref(w.next), b.ref(w.rescale));
+}
+
+/** A moment relative to another pivot: \p factor is exp(from - to), \p lower the moment of
+ * degree 0 beside one of degree 1. */
+Expr PassBuilder::moved(const Moment &m, const Expr &old, const Expr &lower, const Expr &from, const Expr &to,
+                        const Expr &factor) const {
     if (m.degree > 0) {
-        const Pivot &p = plan.pivots[m.pivot];
         // Where the pivots lie further apart than this, nothing is left of the old state: no infinity may be.
-        const Expr moved = max(b.ref(p.name) - b.ref(weights[m.pivot].next), make_const(old.type(), -1e30));
-        return (old + cast(m.type, moved) * b.ref(b.declare(lower_degree(m), m.type, {query}))) *
-               cast(m.type, b.ref(weights[m.pivot].rescale));
+        const Expr distance = max(from - to, make_const(old.type(), -1e30));
+        return (old + cast(m.type, distance) * lower) * cast(m.type, factor);
     }
-    const Expr scaled = old * cast(m.type, b.ref(weights[m.pivot].rescale)), identity = identity_of(m.op, m.type);
+    const Expr scaled = old * cast(m.type, factor), identity = identity_of(m.op, m.type);
     return m.op == ReduceOp::Sum ? scaled : select(old == identity, identity, scaled);
+}
+
+/** The merge of two partial states: both are moved to the greater pivot, and added up. */
+void PassBuilder::merge_parts() {
+    StreamPass &pass = b.pass();
+    strobe_user_assert(!b.walks_all) << "In schedule for " << b.plan.outputs.front().name << ": can't split(" << stream
+                                     << "): a running sum needs the tiles of " << stream << " in order.";
+    const auto other = [&](const std::string &name) { return b.ref(other_part(name)); };
+    const auto carry = [&](const std::string &name, Type type, const std::set<std::string> &axes) {
+        pass.state.push_back(name);
+        b.declare(other_part(name), type, axes);
+    };
+    struct Move {
+        std::string next, own, other;  // pivot, and the factors that move the two states to it
+    };
+    std::vector<Move> moves(plan.pivots.size());
+    for (size_t i = 0; i < plan.pivots.size(); i++) {
+        if (weights[i].next.empty()) {
+            continue;
+        }
+        const std::string &p = plan.pivots[i].name;
+        const Type t = b.program.value(p).type;
+        const std::set<std::string> axes = b.tile_axes_in(b.ref(p));
+        carry(p, t, axes);
+        Move &m = moves[i];
+        m.next = b.declare(b.unique(p + ".greater"), t, axes);
+        m.own = b.declare(b.unique(p + ".own"), t, axes);
+        m.other = b.declare(b.unique(p + ".others"), t, axes);
+        pass.merge.push_back(map_op(m.next, max(b.ref(p), other(p))));
+        pass.merge.push_back(map_op(m.own, exp(b.ref(p) - b.ref(m.next))));
+        pass.merge.push_back(map_op(m.other, exp(other(p) - b.ref(m.next))));
+    }
+    for (const State &s : states) {
+        carry(s.name, s.moment->type, s.axes);
+    }
+    for (const State &s : states) {
+        const Moment &m = *s.moment;
+        Expr own = b.ref(s.name), others = other(s.name);
+        if (m.pivot >= 0 && !moves[m.pivot].next.empty()) {
+            const Move &move = moves[m.pivot];
+            const std::string &p = plan.pivots[m.pivot].name;
+            const std::string lower = m.degree > 0 ? lower_degree(m) : s.name;
+            own = moved(m, own, b.ref(lower), b.ref(p), b.ref(move.next), b.ref(move.own));
+            others = moved(m, others, other(lower), other(p), b.ref(move.next), b.ref(move.other));
+        }
+        pass.merge.push_back(map_op(s.name, combine(m.op, own, others)));
+    }
+    for (size_t i = 0; i < plan.pivots.size(); i++) {
+        if (!moves[i].next.empty()) {
+            pass.merge.push_back(map_op(plan.pivots[i].name, b.ref(moves[i].next)));
+        }
+    }
 }
 
 /** name = name (op) the reduction of a term over this tile. */
@@ -425,6 +497,7 @@ bool PassBuilder::feeds_narrow_operand(size_t pivot) const {
 void PassBuilder::add_row_moment(const Moment &m, size_t k) {
     const std::string term = term_tile(m, m.factor, k);
     b.declare(m.name, m.type, {query});
+    states.push_back({&m, m.name, {query}});
     b.pass().prologue.push_back(fill_op(m.name, identity_of(m.op, m.type)));
     update_reduced(m, m.name, {query}, b.ref(term), k);
 }
@@ -447,6 +520,7 @@ void PassBuilder::reduce_feature_moment(const Moment &m, const std::string &name
         }
     }
     b.declare(name, m.type, axes);
+    states.push_back({&m, name, axes});
     b.pass().prologue.push_back(fill_op(name, identity));
     update_reduced(m, name, axes, value, k);
 }
@@ -469,6 +543,7 @@ void PassBuilder::add_feature_moment(const Moment &m, const std::string &name, c
     const std::string operand = value_tile(m, feature, product.with, type);
     const std::string term = term_tile(m, product_of(product.without), k);
     b.declare(name, m.type, axes);
+    states.push_back({&m, name, axes});
     b.pass().prologue.push_back(fill_op(name, identity_of(m.op, m.type)));
     if (m.pivot >= 0 && !weights[m.pivot].rescale.empty()) {
         b.step(map_op(name, rescaled(m, name)));

@@ -22,7 +22,9 @@ class Interpreter {
     void summarise(const StreamPass &pass, const std::string &axis);
     void for_each_point(size_t axis, const std::function<void()> &body);
     void for_each_row_block(const std::function<void()> &body);
-    void for_each_stream_tile(const StreamPass &pass, const std::function<void(int, TileVerdict)> &body);
+    void for_each_stream_tile(const StreamPass &pass, int part, int parts,
+                              const std::function<void(int, TileVerdict)> &body);
+    void walk(const StreamPass &pass, int part, int parts);
     void run_pass(const StreamPass &pass);
 
 public:
@@ -51,8 +53,9 @@ void Interpreter::summarise(const StreamPass &pass, const std::string &axis) {
     }
 }
 
-/** Calls body for the visited tiles of the stream in order, with their corners set. */
-void Interpreter::for_each_stream_tile(const StreamPass &pass, const std::function<void(int, TileVerdict)> &body) {
+/** Calls body for the visited tiles of a part of the stream in order, with their corners set. */
+void Interpreter::for_each_stream_tile(const StreamPass &pass, int part, int parts,
+                                       const std::function<void(int, TileVerdict)> &body) {
     const Axis &stream = program.stream;
     const TileRange domain = machine.domain_of(stream);
     const int64_t size = program.stream_tile, count = (domain.hi - domain.lo + size) / size;
@@ -63,6 +66,9 @@ void Interpreter::for_each_stream_tile(const StreamPass &pass, const std::functi
     if (!ignore_verdicts && pass.mask.end.defined()) {
         last = std::min(last, floor_div(machine.evaluate_integer(pass.mask.end) - 1 - domain.lo, size));
     }
+    const int64_t share = std::max<int64_t>(0, (last - first + parts) / parts);
+    first += part * share;
+    last = std::min(last, first + share - 1);
     for (int64_t t = first; t <= last; t++) {
         const int64_t lo = domain.lo + t * size;
         machine.tiles[stream.name] = {lo, std::min(domain.hi, lo + size - 1), lo};
@@ -78,14 +84,35 @@ void Interpreter::for_each_stream_tile(const StreamPass &pass, const std::functi
     }
 }
 
-void Interpreter::run_pass(const StreamPass &pass) {
-    summarise(pass, program.query.name);
+void Interpreter::walk(const StreamPass &pass, int part, int parts) {
     machine.run(pass.prologue, true);
-    for_each_stream_tile(pass, [&](int, TileVerdict verdict) {
+    for_each_stream_tile(pass, part, parts, [&](int, TileVerdict verdict) {
         if (verdict != TileVerdict::Dead) {
             machine.run(pass.step, verdict == TileVerdict::Partial);
         }
     });
+}
+
+void Interpreter::run_pass(const StreamPass &pass) {
+    summarise(pass, program.query.name);
+    if (program.parts == 1) {
+        walk(pass, 0, 1);
+    } else {
+        std::vector<std::map<std::string, Lanes>> found;
+        for (int part = 0; part < program.parts; part++) {
+            machine.values.clear();
+            walk(pass, part, program.parts);
+            found.push_back(machine.values);
+        }
+        machine.values.clear();
+        machine.run(pass.prologue, true);
+        for (std::map<std::string, Lanes> &values : found) {
+            for (const std::string &name : pass.state) {
+                machine.values[other_part(name)] = values.at(name);
+            }
+            machine.run(pass.merge, true);
+        }
+    }
     machine.run(pass.epilogue, true);
 }
 
@@ -131,7 +158,7 @@ TileMap Interpreter::map_of(const StreamPass &pass, const std::map<std::string, 
     for_each_row_block([&] {
         std::vector<TileVerdict> row((domain.hi - domain.lo + size) / size, TileVerdict::Dead);
         summarise(pass, program.query.name);
-        for_each_stream_tile(pass, [&](int tile, TileVerdict verdict) { row[tile] = verdict; });
+        for_each_stream_tile(pass, 0, 1, [&](int tile, TileVerdict verdict) { row[tile] = verdict; });
         map.rows.push_back(row);
     });
     return map;

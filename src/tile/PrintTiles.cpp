@@ -129,9 +129,14 @@ public:
         for (const StreamPass &pass : program.passes) {
             ops(2, pass.prologue);
             out << "  stream " << program.stream.name << " by " << program.stream_tile << " in "
-                << stream_bounds(pass.mask) << "\n";
+                << stream_bounds(pass.mask)
+                << (program.parts > 1 ? ", in " + std::to_string(program.parts) + " parts" : "") << "\n";
             mask(pass.mask);
             ops(4, pass.step, pass.mask.guard);
+            if (!pass.merge.empty()) {
+                out << "  merge the parts\n";
+                ops(4, pass.merge);
+            }
             ops(2, pass.epilogue);
         }
     }

@@ -77,6 +77,7 @@ TileBuilder::TileBuilder(const std::string &name, const ReductionGraph &graph, c
     program.stream = graph.axis(plan.roles.stream);
     program.query_tile = choices.query_tile;
     program.stream_tile = choices.stream_tile;
+    program.parts = choices.parts;
     program.query_descending = choices.query_descending;
     program.outputs = plan.outputs;
     for (const Reduction &r : graph.reductions) {
@@ -115,6 +116,7 @@ void TileBuilder::add_column(const std::string &axis) {
     const auto same = [&](const Axis &a) { return a.name == axis; };
     if (std::none_of(program.columns.begin(), program.columns.end(), same)) {
         program.columns.push_back(graph.axis(axis));
+        program.column_sizes[axis] = size_of(axis);
     }
 }
 

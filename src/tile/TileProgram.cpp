@@ -20,6 +20,10 @@ const char *name_of(Place place) {
     return "?";
 }
 
+std::string other_part(const std::string &value) {
+    return value + ".other";
+}
+
 const TileValue &TileProgram::value(const std::string &name) const {
     for (const TileValue &v : values) {
         if (v.name == name) {

@@ -83,7 +83,15 @@ struct StreamPass {
     std::vector<TileOp> prologue;  // per block of rows, before the walk
     std::vector<TileOp> step;      // per live tile of the stream
     std::vector<TileOp> epilogue;  // per block of rows, after the walk
+
+    /** If the walk has parts: what it carries from tile to tile, and the ops that take the
+     * state of one more part, in values of the same names with ".other" behind, into it. */
+    std::vector<std::string> state;
+    std::vector<TileOp> merge;
 };
+
+/** The other part's value of a state. */
+std::string other_part(const std::string &value);
 
 /** A whole program: for every point of `grid` and every block of `query`, each pass. */
 struct TileProgram {
@@ -92,7 +100,12 @@ struct TileProgram {
     Axis query, stream;
     std::vector<Axis>
         columns;  // feature and inner axes: whole inside a tile, their TileDim size = extent (to be checked)
+    std::map<std::string, int> column_sizes;  // constants
     int query_tile = 0, stream_tile = 0;
+    /** The tiles that a walk visits are dealt to so many parts in order, ceil(tiles / parts)
+     * each. Each part starts from the prologue; then a block merges them in order into
+     * what the prologue leaves, and goes on with the epilogue. */
+    int parts = 1;
     bool query_descending = false;  // blocks with the last rows first
     std::vector<TileValue> values;
     std::vector<StreamPass> passes;

@@ -278,6 +278,16 @@ void Verifier::check_pass(const StreamPass &pass, bool last) {
         check_expr(pass.mask.guard, {program.query.name, program.stream.name}, false);
     }
     defined = before;  // no tile may have been visited
+    where = "merge";
+    for (const std::string &name : pass.state) {
+        check(defined.count(name), name + " is merged, and not set before the walk");
+        check(axes_of_value(name) == axes_of_value(other_part(name)), "the parts' " + name + " differ in shape");
+        check(program.value(name).type == program.value(other_part(name)).type, "the parts' " + name + " differ in type");
+        defined.insert(other_part(name));
+    }
+    for (const TileOp &op : pass.merge) {
+        check_op(op, pass, false, false);
+    }
     where = "epilogue";
     for (const TileOp &op : pass.epilogue) {
         check_op(op, pass, false, last);
@@ -288,6 +298,7 @@ void Verifier::verify() {
     check_declarations();
     where = "program";
     check(!program.passes.empty(), "it has no pass");
+    check(program.parts >= 1 && (program.parts == 1 || program.passes.size() == 1), "parts of several walks");
     for (size_t i = 0; i < program.passes.size(); i++) {
         check_pass(program.passes[i], i + 1 == program.passes.size());
     }

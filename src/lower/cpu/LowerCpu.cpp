@@ -59,9 +59,9 @@ Expr verdict(const Context &context, const Expr &e) {
     return context.coordinates(e, {}, {});
 }
 
-Stmt lower_walk(const Context &context, const StreamPass &pass) {
+Stmt lower_walk(const Context &context, const StreamPass &pass, const Expr &part = 0) {
     const auto evaluate = [&](const Expr &e) { return verdict(context, e); };
-    return walk_tiles(context.program, pass, evaluate, [&](const Expr &tile) {
+    const auto step = [&](const Expr &tile) {
         const std::string full = unique_name("full");
         Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
         s = LetStmt::make(full, pass.mask.full.defined() ? evaluate(pass.mask.full) : const_false(), s);
@@ -69,10 +69,51 @@ Stmt lower_walk(const Context &context, const StreamPass &pass) {
             s = IfThenElse::make(!evaluate(pass.mask.dead), s);
         }
         return with_tile_summaries(context, tile, s);
-    });
+    };
+    return walk_tiles(context.program, pass, evaluate, step, part);
 }
 
-/** All passes of one block of rows, with the block's tiles around them. */
+Expr var(const std::string &name) {
+    return Variable::make(Int(32), name);
+}
+
+std::string parts_of(const Context &context, const std::string &value) {
+    return context.at(value).name + ".parts";
+}
+
+/** The states of all parts, one after another. \p save: the block's becomes the unit'th; else
+ * that one becomes the other part's. */
+Stmt copy_state(const Context &context, const StreamPass &pass, const Expr &unit, bool save) {
+    const auto load = [](const Type &type, const std::string &from, const Expr &index) {
+        return Load::make(type, from, index, Buffer<>(), Parameter(), const_true(), ModulusRemainder());
+    };
+    std::vector<Stmt> stmts;
+    for (const std::string &name : pass.state) {
+        const TileStorage &own = context.at(save ? name : other_part(name));
+        const std::string all = parts_of(context, name), at = unique_name("element");
+        const Expr elements = make_const(Int(32), own.elements()), index = unit * elements + var(at);
+        const Stmt copy = save ? Store::make(all, load(own.type, own.name, var(at)), index, Parameter(), const_true(),
+                                             ModulusRemainder())
+                               : Store::make(own.name, load(own.type, all, index), var(at), Parameter(), const_true(),
+                                             ModulusRemainder());
+        stmts.push_back(make_loop(at, elements, copy));
+    }
+    return Block::make(stmts);
+}
+
+/** A block's tiles around what it does. */
+Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
+    Stmt s = with_query_summaries(context, Block::make(stmts));
+    for (const auto &entry : context.storage) {
+        const TileStorage &t = entry.second;
+        const bool small = t.elements() * t.type.bytes() <= 1024;
+        s = Allocate::make(t.name, t.type, small ? MemoryType::Stack : MemoryType::Heap,
+                           {make_const(Int(32), t.elements())}, const_true(), s);
+    }
+    return s;
+}
+
+/** All passes of one block of rows. */
 Stmt lower_block(const Context &context) {
     std::vector<Stmt> stmts;
     for (const StreamPass &pass : context.program.passes) {
@@ -80,12 +121,45 @@ Stmt lower_block(const Context &context) {
         stmts.push_back(lower_walk(context, pass));
         stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
     }
-    Stmt s = with_query_summaries(context, Block::make(stmts));
-    for (const auto &entry : context.storage) {
-        const TileStorage &t = entry.second;
-        const bool small = t.elements() * t.type.bytes() <= 1024;
-        s = Allocate::make(t.name, t.type, small ? MemoryType::Stack : MemoryType::Heap,
-                           {make_const(Int(32), t.elements())}, const_true(), s);
+    return with_tiles(context, stmts);
+}
+
+/** One part of the walk of a block of rows, the unit'th of all. */
+Stmt lower_part(const Context &context, const Expr &unit) {
+    const StreamPass &pass = context.program.passes[0];
+    return with_tiles(context, {lower_ops(context, pass.prologue, const_false()),
+                                lower_walk(context, pass, unit % context.program.parts),
+                                copy_state(context, pass, unit, true)});
+}
+
+/** What a block of rows does when its parts, the first of which is unit \p first, are done. */
+Stmt lower_merge(const Context &context, const Expr &first) {
+    const StreamPass &pass = context.program.passes[0];
+    const std::string part = unique_name("part");
+    const Stmt merge = Block::make(copy_state(context, pass, first + var(part), false),
+                                   lower_ops(context, pass.merge, const_false()));
+    return with_tiles(context, {lower_ops(context, pass.prologue, const_false()),
+                                make_loop(part, context.program.parts, merge),
+                                lower_ops(context, pass.epilogue, const_false())});
+}
+
+Stmt in_parallel(const std::string &name, const Expr &count, const Stmt &body) {
+    return For::make(name, 0, count, ForType::Parallel, Partition::Never, DeviceAPI::None, body);
+}
+
+/** All parts of all blocks side by side; then all blocks. */
+Stmt lower_parts(const Context &context) {
+    const TileProgram &p = context.program;
+    const std::string unit = unique_name("unit"), walked = unique_name("task"), task = unique_name("task");
+    const Expr units = task_count(p) * p.parts;
+    const Stmt walks =
+        LetStmt::make(walked, var(unit) / p.parts, at_task(p, walked, lower_part(context, var(unit))));
+    const Stmt merges = at_task(p, task, lower_merge(context, var(task) * p.parts));
+    Stmt s = Block::make(in_parallel(unit, units, walks), in_parallel(task, task_count(p), merges));
+    for (const std::string &name : p.passes[0].state) {
+        const TileStorage &t = context.at(name);
+        s = Allocate::make(parts_of(context, name), t.type, MemoryType::Heap,
+                           {make_const(Int(32), t.elements()), units}, const_true(), s);
     }
     return s;
 }
@@ -98,8 +172,9 @@ Stmt lower_cpu(const TileProgram &program, const Choices &, const Target &target
     strobe_internal_assert(program.query_tile > 0 && program.stream_tile > 0) << "tile program " << program.name << " has no tile sizes";
     const Context context(program, target);
     const std::string task = unique_name("task");
-    const Stmt s = For::make(task, 0, task_count(program), ForType::Parallel, Partition::Never, DeviceAPI::None,
-                             at_task(program, task, lower_block(context)));
+    const Stmt s = program.parts > 1
+                       ? lower_parts(context)
+                       : in_parallel(task, task_count(program), at_task(program, task, lower_block(context)));
     return with_stream_summaries(context, s);
 }
 

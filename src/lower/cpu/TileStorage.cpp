@@ -155,6 +155,15 @@ std::map<std::string, TileStorage> place_values(const TileProgram &program, int 
             result[v.name] = make_storage(v, dims, lanes, lanes * panel_vectors, false);
         }
     }
+    // The state of another part is copied as it lies.
+    for (const StreamPass &pass : program.passes) {
+        for (const std::string &name : pass.state) {
+            TileStorage &other = result.at(other_part(name));
+            const std::string own = other.name;
+            other = result.at(name);
+            other.name = own;
+        }
+    }
     return result;
 }
 
