@@ -115,7 +115,7 @@ class Expander {
 
     void finish_entry() {
         const EntryOptions &e = options.entries.at(entry);
-        out << head.str() << ")\n.maxntid " << e.threads << ", 1, 1\n.minnctapersm 1\n{\n";
+        out << head.str() << ")\n.maxntid " << e.threads << ", 1, 1\n.minnctapersm " << e.blocks << "\n{\n";
         for (const auto &n : named) {
             const char *type = is_wide_register(n.first) ? ".b64" : ".b32";
             out << "\t.reg " << type << " \t%strobe_" << n.first << "_<" << n.second << ">;\n";

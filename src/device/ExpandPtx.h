@@ -18,6 +18,7 @@ namespace strobe::device {
 struct EntryOptions {
     int threads = 0;                 // threads a block, exactly
     std::vector<int> tensor_maps;    // indices of the parameters that are tensor maps
+    int blocks = 1;                  // that fit a multiprocessor at least, which limits the registers
 };
 
 struct PtxOptions {

@@ -22,9 +22,6 @@ struct Tiles {
 const Tiles preferred[] = {{128, 64}, {64, 64}, {64, 32}, {32, 64}, {32, 32},
                            {32, 16},  {16, 32}, {16, 16}, {16, 8},  {16, 4}};
 
-/** What code keeps in registers beside tile values, about: */
-const int other_registers = 48;
-
 bool has(const Schedule &schedule, const char *name) {
     return schedule.find(name) != nullptr;
 }
@@ -98,8 +95,7 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
         least = f;
         const bool fits = f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= f.most_register_words;
         // Two blocks on a multiprocessor hide each other's waits, which is worth tiles of half the size.
-        const int64_t share = machine.registers / (2 * f.threads) - other_registers;
-        const bool two = 2 * (f.shared_bytes + 1024) <= machine.shared_bytes && f.register_words <= share;
+        const bool two = two_blocks_fit(f, machine);
         const int area = tiles.query * tiles.stream;
         const bool worth = fits && two && 2 * area >= largest;
         if (fits && (worth || !found)) {

@@ -44,7 +44,8 @@ void expect_kernel(const CudaCompilation &c, const std::string &architecture) {
     EXPECT_EQ(read.architecture, architecture);
     EXPECT_TRUE(read.plans.at(0).tensor_maps.empty());
     for (const KernelStatistics &k : c.kernels) {
-        EXPECT_EQ(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, 0) << c.statistics();
+        // A few, where registers are limited so that two blocks fit a multiprocessor.
+        EXPECT_LE(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, k.registers <= 128 ? 96 : 0) << c.statistics();
     }
 }
 
@@ -75,6 +76,16 @@ TEST_P(GeneralKernels, Assemble) {
 
 INSTANTIATE_TEST_SUITE_P(All, GeneralKernels, testing::ValuesIn(cases()),
                          [](const testing::TestParamInfo<Case> &info) { return testing::PrintToString(info.param); });
+
+class ShippedKernels : public testing::TestWithParam<std::string> {};
+
+/** Every shipped algorithm has a kernel, on the matrix unit where it can be used. */
+TEST_P(ShippedKernels, Assemble) {
+    expect_kernel(compile_case({GetParam(), "bf16", 32, 32}, "kernel(general)"), "sm_90a");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShippedKernels, testing::ValuesIn(registered_algorithms()),
+                         [](const testing::TestParamInfo<std::string> &info) { return info.param; });
 
 void expect_warning(const CudaCompilation &c, const std::string &reason) {
     ASSERT_EQ(c.warnings.size(), 1u) << c.statistics();
@@ -110,6 +121,20 @@ TEST(GeneralForm, FollowsTilesThatFit) {
         ADD_FAILURE() << "no error";
     } catch (const UserError &e) {
         EXPECT_NE(std::string(e.what()).find("no tiles fit sm_90a"), std::string::npos) << e.what();
+    }
+}
+
+/** One kernel walks the parts, another merges them. */
+TEST(GeneralForm, WalksKeysInParts) {
+    for (const char *dtype : {"fp32", "bf16"}) {
+        const CudaCompilation c = compile_case({"causal", dtype, 64, 64}, "kernel(general) tile(i, 16) split(j, 8)");
+        expect_kernel(c, "sm_90a");
+        const LaunchPlan &plan = c.package.plans.at(0);
+        ASSERT_EQ(plan.kernels.size(), 2u);
+        ASSERT_EQ(plan.kernels[0].work.size(), plan.kernels[1].work.size() + 1);
+        EXPECT_EQ(plan.kernels[0].work.back().buffer, -1);
+        EXPECT_EQ(plan.kernels[0].work.back().divisor, 8);
+        EXPECT_EQ(plan.workspaces.size(), 3u) << "maxima, sums, and sums of values";
     }
 }
 

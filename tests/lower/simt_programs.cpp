@@ -5,6 +5,8 @@
 #include "CpuHarness.h"
 #include "lower/simt/LowerSimt.h"
 
+#include <cmath>
+
 using namespace Halide;
 using namespace strobe;
 using namespace strobe::test;
@@ -139,6 +141,80 @@ TEST(SimtPrograms, other_reductions) {
             return std::vector<Func>{out};
         },
         Float(32), 16, 24, 16, 32);
+}
+
+/** Each row's weights are what the keys before leave: sums carried from tile to tile. */
+std::vector<Func> running_sums(Inputs &in, Type type, bool inclusive) {
+    RDom before(0, in.v.dim(1).extent(), "before");
+    Func s("s"), sum("sum"), weights("weights"), out("out");
+    s(in.j, in.i, in.h, in.b) = in.score();
+    const Expr behind = inclusive ? before <= in.j : before < in.j;
+    sum(in.j, in.i, in.h, in.b) += select(behind, cast(type, abs(s(before, in.i, in.h, in.b))), cast(type, 0));
+    weights(in.j, in.i, in.h, in.b) = exp(-cast<float>(sum(in.j, in.i, in.h, in.b))) * s(in.j, in.i, in.h, in.b);
+    out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
+    return {out};
+}
+
+TEST(SimtPrograms, running_sums) {
+    for (const Type &type : {Float(32), Float(64)}) {
+        for (const bool inclusive : {false, true}) {
+            SCOPED_TRACE(inclusive ? "up to the current key" : "up to the key before");
+            check_ragged([=](Inputs &in) { return running_sums(in, type, inclusive); }, Float(32), 16, 8, 16, 24);
+        }
+    }
+}
+
+/** Mean errors of attention over many keys against float64, as multiples of those of the
+ * same sums one term after another. */
+double mean_error_of_chains(const Define &define, int head_dim, int keys) {
+    CpuProgram blocks(define, Float(32), head_dim, head_dim, 32, 64, serially(false));
+    blocks.check({24, keys, 1, 1, 1});
+    const Buffer<> q = blocks.buffers.at("q").inside, k = blocks.buffers.at("k").inside, v = blocks.buffers.at("v").inside;
+    const std::string name = blocks.program.outputs[0].name;
+    const Buffer<> out = blocks.buffers.at(name).inside;
+    const float scale = blocks.given().scale.get();
+    double ours = 0, chains = 0;
+    for (int i = 0; i < 24; i++) {
+        std::vector<double> exact(keys);
+        std::vector<float> plain(keys);
+        double greatest = -1e300, sum = 0;
+        float plain_sum = 0;
+        for (int j = 0; j < keys; j++) {
+            double s = 0;
+            float f = 0;
+            for (int d = 0; d < head_dim; d++) {
+                const double x = value_at(q, {d, i, 0, 0}), y = value_at(k, {d, j, 0, 0});
+                s += x * y;
+                f = std::fma((float)x, (float)y, f);
+            }
+            exact[j] = s * scale;
+            plain[j] = f * scale;
+            greatest = std::max(greatest, exact[j]);
+        }
+        const float top = *std::max_element(plain.begin(), plain.end());
+        for (int j = 0; j < keys; j++) {
+            sum += exact[j] = std::exp(exact[j] - greatest);
+            plain_sum += plain[j] = std::exp(plain[j] - top);
+        }
+        for (int d = 0; d < head_dim; d++) {
+            double e = 0;
+            float f = 0;
+            for (int j = 0; j < keys; j++) {
+                const double x = value_at(v, {d, j, 0, 0});
+                e += exact[j] * x;
+                f = std::fma(plain[j], (float)x, f);
+            }
+            ours += std::abs(value_at(out, {d, i, 0, 0}) - e / sum);
+            chains += std::abs(f / plain_sum - e / sum);
+        }
+    }
+    return ours / chains;
+}
+
+TEST(SimtPrograms, long_sums_are_split) {
+    EXPECT_LT(mean_error_of_chains(full, 64, 1500), 0.6);
+    EXPECT_LT(mean_error_of_chains(full, 64, 100), 0.9);
+    EXPECT_LT(mean_error_of_chains(full, 256, 300), 0.7);
 }
 
 TEST(SimtPrograms, empty_tensors) {

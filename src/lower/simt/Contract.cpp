@@ -13,10 +13,14 @@ using namespace Halide::Internal;
 
 namespace {
 
-/** Columns whose accumulators a thread holds together. */
-const int most_columns = 8;
+/** Columns that a thread adds up together: the sums take registers beside the result's. */
+const int most_columns = 4;
 /** Steps of the contracted axis that are loaded together. */
 const int depth = 4;
+/** Products that are added up before their sum joins that of the others: of K terms, the
+ * error of one chain grows with sqrt(K), that of chains of 16 with sqrt(16 + K / 16). What
+ * goes on over many tiles has longer chains, so that there are fewer. */
+const int chain = 16, chain_of_many = 64;
 
 Expr multiply_add(const Context &context, const Expr &a, const Expr &b, const Expr &sum) {
     if (!context.on_cpu && sum.type() == Float(32)) {
@@ -73,7 +77,8 @@ class Product {
     }
 
     std::vector<std::vector<Expr>> columns_of_b(int first, int count, const Expr &step);
-    Stmt turn(int first, int count, const Expr &step);
+    Stmt turn(int first, int count, const Expr &step, const std::string &sums, int pitch);
+    Stmt chains(int first, int count, int size, const std::string &sums);
 
 public:
     Product(const Context &context, const TileOp &op, const Stored &a, const Stored &b)
@@ -111,9 +116,10 @@ std::vector<std::vector<Expr>> Product::columns_of_b(int first, int count, const
     return columns;
 }
 
-Stmt Product::turn(int first, int count, const Expr &step) {
+/** sums[row * pitch + column] += products of `depth` steps. */
+Stmt Product::turn(int first, int count, const Expr &step, const std::string &sums, int pitch) {
     lets.clear();
-    const int slots = dst.sizes[1], rows = dst.sizes[0];
+    const int rows = dst.sizes[0];
     std::vector<std::vector<Expr>> of_a;
     for (int r = 0; r < rows; r++) {
         of_a.push_back(along_k(a, m, context.values.map.row(r), step));
@@ -123,10 +129,9 @@ Stmt Product::turn(int first, int count, const Expr &step) {
     for (int e = 0; e < depth; e++) {
         for (int r = 0; r < rows; r++) {
             for (int c = 0; c < count; c++) {
-                const int index = r * slots + first + c;
+                const int index = r * pitch + c;
                 updates.push_back(
-                    store_at(dst.name,
-                             multiply_add(context, of_a[r][e], of_b[c][e], load_at(dst.name, dst.type, index)), index));
+                    store_at(sums, multiply_add(context, of_a[r][e], of_b[c][e], load_at(sums, dst.type, index)), index));
             }
         }
     }
@@ -137,19 +142,43 @@ Stmt Product::turn(int first, int count, const Expr &step) {
     return s;
 }
 
+/** Columns first, first + 1, ...: chain after chain, each in \p sums. */
+Stmt Product::chains(int first, int count, int size, const std::string &sums) {
+    const int slots = dst.sizes[1], rows = dst.sizes[0];
+    std::vector<Stmt> clear, add;
+    for (int r = 0; r < rows; r++) {
+        for (int c = 0; c < count; c++) {
+            const int from = r * count + c, to = r * slots + first + c;
+            const Expr total = load_at(dst.name, dst.type, to) + load_at(sums, dst.type, from);
+            clear.push_back(store_at(sums, make_zero(dst.type), from));
+            add.push_back(store_at(dst.name, strictify_float(total), to));
+        }
+    }
+    const int length = op.accumulate ? chain_of_many : chain;
+    return serial_loop(k + ".chain", (size + length - 1) / length, [&](const Expr &number) {
+        const Expr left = (size + depth - 1) / depth - number * (length / depth);
+        const Expr steps = size % length == 0 ? Expr(length / depth) : simplify(min(length / depth, left));
+        const Stmt walk = serial_loop(k + ".step", steps, [&](const Expr &step) {
+            return turn(first, count, number * length + step * depth, sums, count);
+        });
+        return Block::make({Block::make(clear), walk, Block::make(add)});
+    });
+}
+
 Stmt Product::lower() {
     const int slots = dst.sizes[1];
     const int size = context.values.map.axes.count(k) ? context.values.map.axes.at(k).size : context.program.query_tile;
+    const std::string sums = unique_name("sums");
     std::vector<Stmt> stmts;
     for (int e = 0; !op.accumulate && e < dst.elements; e++) {
         stmts.push_back(store_at(dst.name, make_zero(dst.type), e));
     }
     for (int first = 0; first < slots; first += most_columns) {
-        const int count = std::min(most_columns, slots - first);
-        stmts.push_back(serial_loop(k + ".step", (size + depth - 1) / depth,
-                                    [&](const Expr &step) { return turn(first, count, step * depth); }));
+        stmts.push_back(chains(first, std::min(most_columns, slots - first), size, sums));
     }
-    return each_thread(context.threads(), Block::make(stmts));
+    const Expr elements = dst.sizes[0] * std::min(most_columns, slots);
+    const Stmt all = each_thread(context.threads(), Block::make(stmts));
+    return Allocate::make(sums, dst.type, MemoryType::Register, {elements}, const_true(), all);
 }
 
 /** One element of the result at a time. */
@@ -168,9 +197,9 @@ Stmt lower_plain(const Context &context, const TileOp &op) {
             };
             return store_at(sum, multiply_add(context, operand(a), operand(b), load_at(sum, t, 0)), 0);
         });
-        const Stmt start =
-            store_at(sum, op.accumulate ? load_at(dst.name, t, element_index(dst, point)) : make_zero(t), 0);
-        return Block::make({start, walk, store_element(dst, point, load_at(sum, t, 0))});
+        const Expr total = load_at(sum, t, 0), old = load_at(dst.name, t, element_index(dst, point));
+        const Stmt end = store_element(dst, point, op.accumulate ? strictify_float(old + total) : total);
+        return Block::make({store_at(sum, make_zero(t), 0), walk, end});
     };
     const Stmt body = for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
         return is_const_one(inside) ? element(point) : IfThenElse::make(inside, element(point));

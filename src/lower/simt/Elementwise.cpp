@@ -146,6 +146,28 @@ Stmt reduce_rows(const Context &context, const TileOp &op, const Stored &dst) {
     return Block::make(s, each_thread(map.threads, Block::make(stmts)));
 }
 
+/** Rows and columns in registers, all of a thread's at each step along the reduced axis. */
+Stmt reduce_slots(const Context &context, const TileOp &op, const Stored &dst) {
+    const Stmt start = for_each_slot(context, dst.dims, [&](const Point &point) {
+        return store_at(dst.name, identity_as_stored(dst, op.op), element_index(dst, point));
+    });
+    const Stmt walk = serial_loop(op.axis + ".at", size_of(context, op.axis), [&](const Expr &k) {
+        return for_each_slot(context, dst.dims, [&](const Point &slot) {
+            Point point = slot;
+            point[op.axis] = {k, -1};
+            const Expr index = element_index(dst, slot), value = as_stored(dst, context.evaluate(op.expr, point));
+            return store_at(dst.name, combined(dst, op.op, load_at(dst.name, dst.type, index), value), index);
+        });
+    });
+    std::vector<Stmt> stmts = {start, walk};
+    if (dst.rounded_to != dst.type && !dst.rounded_to.is_bool()) {
+        stmts.push_back(for_each_slot(context, dst.dims, [&](const Point &point) {
+            return store_element(dst, point, load_at(dst.name, dst.type, element_index(dst, point)));
+        }));
+    }
+    return each_thread(context.threads(), Block::make(stmts));
+}
+
 /** One element of dst, by one thread alone. */
 Stmt reduce_alone(const Context &context, const TileOp &op, const Stored &dst, const Point &at,
                   const std::string &sum) {
@@ -183,14 +205,52 @@ Stmt lower_reduce(const Context &context, const TileOp &op) {
     if (dst.registers && dst.dims.size() == 1) {
         return reduce_rows(context, op, dst);
     }
+    if (dst.registers) {
+        return reduce_slots(context, op, dst);
+    }
     const std::string sum = unique_name("sum");
     const auto alone = [&](const Point &point) { return reduce_alone(context, op, dst, point, sum); };
-    const Stmt body = dst.registers
-                          ? for_each_slot(context, dst.dims, alone)
-                          : for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
-                                return is_const_one(inside) ? alone(point) : IfThenElse::make(inside, alone(point));
-                            });
+    const Stmt body = for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
+        return is_const_one(inside) ? alone(point) : IfThenElse::make(inside, alone(point));
+    });
     return Allocate::make(sum, dst.type, MemoryType::Register, {1}, const_true(), each_thread(context.threads(), body));
+}
+
+Stmt lower_scan(const Context &context, const TileOp &op) {
+    const Stored &dst = context.at(op.dst);
+    // Every thread puts down the elements that it has; then one thread goes along each line of them.
+    const Stmt put = dst.dims[0].axis == context.program.query.name && dst.dims.size() == 2
+                         ? for_each_slot(context, dst.dims,
+                                         [&](const Point &point) {
+                                             return store_element(dst, point, context.evaluate(op.expr, point));
+                                         })
+                         : for_each_element(context, dst, [&](const Point &point, const Expr &) {
+                               return store_element(dst, point, context.evaluate(op.expr, point));
+                           });
+    std::vector<TileDim> across;
+    for (const TileDim &d : dst.dims) {
+        if (d.axis != op.axis) {
+            across.push_back(d);
+        }
+    }
+    const std::string sum = unique_name("sum");
+    const auto line = [&](const Point &start) {
+        const Stmt walk = serial_loop(op.axis + ".at", size_of(context, op.axis), [&](const Expr &k) {
+            Point at = start;
+            at[op.axis] = {k, -1};
+            const Expr element = load_at(dst.name, dst.type, element_index(dst, at));
+            return Block::make(store_at(sum, combined(dst, op.op, load_at(sum, dst.type, 0), element), 0),
+                               store_at(dst.name, load_at(sum, dst.type, 0), element_index(dst, at)));
+        });
+        return Block::make(store_at(sum, identity_as_stored(dst, op.op), 0), walk);
+    };
+    const Stored lines = shared_array("", dst.type, across, context.program, context.values.map);
+    const Stmt go = across.empty() ? IfThenElse::make(thread() == 0, line({}))
+                                   : for_each_element(context, lines, [&](const Point &point, const Expr &inside) {
+                                         return is_const_one(inside) ? line(point) : IfThenElse::make(inside, line(point));
+                                     });
+    return Allocate::make(sum, dst.type, MemoryType::Register, {1}, const_true(),
+                          Block::make(each_thread(context.threads(), put), each_thread(context.threads(), go)));
 }
 
 Stmt lower_store(const Context &context, const TileOp &op) {

@@ -2,7 +2,7 @@
 #define STROBE_LOWER_SIMT_ELEMENTWISE_H
 
 /** \file
- * Map, Fill, Reduce and Store. Elements in registers are computed by the thread
+ * Map, Fill, Reduce, Scan and Store. Elements in registers are computed by the thread
  * that has them, without a barrier; the lanes of a row combine what each reduced of
  * it. Elements in shared memory are dealt out to all threads in order. */
 
@@ -13,6 +13,8 @@ namespace strobe::simt {
 /** Map or Fill. */
 Stmt lower_map(const Context &context, const TileOp &op);
 Stmt lower_reduce(const Context &context, const TileOp &op);
+/** In shared memory, where a thread goes along each row. */
+Stmt lower_scan(const Context &context, const TileOp &op);
 Stmt lower_store(const Context &context, const TileOp &op);
 
 /** The least or greatest element and so on of \p source, one a thread in an array of

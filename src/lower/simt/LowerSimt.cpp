@@ -41,9 +41,7 @@ Stmt lower_op(const Context &context, const TileOp &op) {
     case TileOp::Kind::Store:
         return lower_store(context, op);
     case TileOp::Kind::Scan:
-        strobe_user_error() << "In algorithm " << context.program.name << ": " << op.dst << " is a running sum along "
-                            << op.axis << ", which has no form on GPUs yet. Compile it for a CPU, or compute the "
-                            << "running sum before and pass it as an input.";
+        return lower_scan(context, op);
     }
     strobe_internal_error() << "operation of an unknown kind on " << op.dst;
 }
@@ -75,9 +73,9 @@ Expr verdict(const Context &context, const Expr &e) {
     return context.evaluate(e, {});
 }
 
-Stmt lower_walk(const Context &context, const StreamPass &pass) {
+Stmt lower_walk(const Context &context, const StreamPass &pass, const Expr &part = 0) {
     const auto evaluate = [&](const Expr &e) { return verdict(context, e); };
-    return walk_tiles(context.program, pass, evaluate, [&](const Expr &tile) {
+    const auto step = [&](const Expr &tile) {
         const std::string full = unique_name("full");
         Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
         s = LetStmt::make(full, pass.mask.full.defined() ? evaluate(pass.mask.full) : const_false(), s);
@@ -85,7 +83,48 @@ Stmt lower_walk(const Context &context, const StreamPass &pass) {
             s = IfThenElse::make(!evaluate(pass.mask.dead), s);
         }
         return with_tile_summaries(context, tile, s);
-    });
+    };
+    return walk_tiles(context.program, pass, evaluate, step, part);
+}
+
+/** Where the states of all parts lie in global memory, one after another. */
+std::string parts_of(const Context &context, const std::string &value) {
+    return context.at(value).name + ".parts";
+}
+
+/** Elements of a block's state there. */
+int64_t elements_of_part(const Context &context, const std::string &value) {
+    const Stored &s = context.at(value);
+    return s.elements * (s.registers ? context.threads() : 1);
+}
+
+/** \p save: the block's state becomes the unit'th there; else that one becomes the other part's state. */
+Stmt copy_state(const Context &context, const StreamPass &pass, const Expr &unit, bool save) {
+    const Type index = context.on_cpu ? Int(32) : Int(64);
+    const int threads = context.threads();
+    std::vector<Stmt> stmts;
+    for (const std::string &name : pass.state) {
+        const Stored &own = context.at(save ? name : other_part(name));
+        strobe_internal_assert(own.registers == context.at(name).registers) << name << " and its parts differ in place";
+        const std::string all = parts_of(context, name);
+        const Expr start = cast(index, unit) * make_const(index, elements_of_part(context, name));
+        const auto copy = [&](const Expr &element, const Expr &at) {
+            return save ? store_at(all, load_at(own.name, own.type, element), start + cast(index, at))
+                        : store_at(own.name, load_at(all, own.type, start + cast(index, at)), element);
+        };
+        if (own.registers) {
+            for (int e = 0; e < (int)own.elements; e++) {
+                stmts.push_back(copy(e, e * threads + thread()));
+            }
+        } else {
+            const int elements = (int)own.elements;
+            stmts.push_back(serial_loop("element", (elements + threads - 1) / threads, [&](const Expr &turn) {
+                const Expr number = turn * threads + thread();
+                return IfThenElse::make(number < elements, copy(number, number));
+            }));
+        }
+    }
+    return each_thread(threads, Block::make(stmts));
 }
 
 class FindShared : public IRVisitor {
@@ -115,14 +154,8 @@ Stmt finished(const Stmt &block) {
     return place_barriers(block, shared);
 }
 
-/** All passes of the block of rows at <query>.lo. */
-Stmt row_block(const Context &context) {
-    std::vector<Stmt> stmts;
-    for (const StreamPass &pass : context.program.passes) {
-        stmts.push_back(lower_ops(context, pass.prologue, const_false()));
-        stmts.push_back(lower_walk(context, pass));
-        stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
-    }
+/** A block's tiles around what it does. */
+Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
     Stmt s = with_query_summaries(context, Block::make(stmts));
     for (const auto &entry : context.scratch) {
         s = allocate_shared(entry.first, entry.second.type, entry.second.elements, s);
@@ -134,6 +167,35 @@ Stmt row_block(const Context &context) {
                         : allocate_shared(v.name, v.type, v.elements, s);
     }
     return finished(s);
+}
+
+/** All passes of the block of rows at <query>.lo. */
+Stmt row_block(const Context &context) {
+    std::vector<Stmt> stmts;
+    for (const StreamPass &pass : context.program.passes) {
+        stmts.push_back(lower_ops(context, pass.prologue, const_false()));
+        stmts.push_back(lower_walk(context, pass));
+        stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
+    }
+    return with_tiles(context, stmts);
+}
+
+/** One part of its walk, the unit'th of all. */
+Stmt part_block(const Context &context, const Expr &unit) {
+    const StreamPass &pass = context.program.passes[0];
+    return with_tiles(context, {lower_ops(context, pass.prologue, const_false()),
+                                lower_walk(context, pass, unit % context.program.parts),
+                                copy_state(context, pass, unit, true)});
+}
+
+/** What is left to do when the parts are done, the first of which is unit \p first. */
+Stmt merge_block(const Context &context, const Expr &first) {
+    const StreamPass &pass = context.program.passes[0];
+    const Stmt merge = serial_loop("part", context.program.parts, [&](const Expr &part) {
+        return Block::make(copy_state(context, pass, first + part, false), lower_ops(context, pass.merge, const_false()));
+    });
+    return with_tiles(context, {lower_ops(context, pass.prologue, const_false()), merge,
+                                lower_ops(context, pass.epilogue, const_false())});
 }
 
 /** The algorithm's buffers and scalars become the kernel's arguments. */
@@ -194,7 +256,7 @@ class PackageBuilder {
         return Target("x86-64-linux-no_runtime-cuda-cuda_capability_80-no_asserts-no_bounds_query");
     }
 
-    void add_kernel(const std::string &entry, const Stmt &block, int threads, const Count &work) {
+    void add_kernel(const std::string &entry, const Stmt &block, int threads, const Count &work, int blocks = 1) {
         const FindShared shared(block);
         KernelSpec kernel;
         kernel.entry = entry;
@@ -213,7 +275,7 @@ class PackageBuilder {
         body = For::make(block_index(), 0, 1, ForType::GPUBlock, Partition::Never, DeviceAPI::CUDA, body);
         strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
         generator->add_kernel(body, entry, parameters.device_arguments());
-        options.entries[entry] = {threads, {}};
+        options.entries[entry] = {threads, {}, blocks};
         plan.kernels.push_back(kernel);
     }
 
@@ -235,6 +297,27 @@ class PackageBuilder {
             add_kernel(entry + "_summary_" + std::to_string(plan.kernels.size()), block, summary_threads,
                        pairs.elements);
         }
+    }
+
+    /** The kernel that walks parts; \p blocks of rows have program.parts each. */
+    void add_parts(const Context &context, const std::string &entry, const Count &blocks) {
+        Count units = blocks;
+        units.push_back({-1, 0, program.parts});
+        for (const std::string &name : program.passes[0].state) {
+            WorkspaceSpec states;
+            states.element_bytes = context.at(name).type.bytes();
+            states.elements = units;
+            states.elements.push_back({-1, 0, (int32_t)elements_of_part(context, name)});
+            tables[parts_of(context, name)] = (int)plan.workspaces.size();
+            plan.workspaces.push_back(states);
+        }
+        strobe_user_assert(plan.workspaces.size() <= max_workspaces)
+            << "In algorithm " << program.name << ": can't split(" << program.stream.name << "): a part's state is "
+            << program.passes[0].state.size() << " arrays, and a package has " << max_workspaces << " at most.";
+        const std::string unit = unique_name("unit"), task = unique_name("task");
+        Stmt s = at_task(program, task, part_block(context, var(unit)));
+        s = LetStmt::make(task, var(unit) / program.parts, s);
+        add_kernel(entry + "_part", LetStmt::make(unit, var(block_index()), s), context.threads(), units);
     }
 
 public:
@@ -261,8 +344,13 @@ public:
             work.push_back(arguments.extent_of(a, 1));
         }
         const std::string task = unique_name("task");
-        const Stmt block = at_task(program, task, row_block(context));
-        add_kernel(entry, LetStmt::make(task, var(block_index()), block), context.threads(), work);
+        if (program.parts > 1) {
+            add_parts(context, entry, work);
+        }
+        const Stmt rows = program.parts > 1 ? merge_block(context, var(task) * program.parts) : row_block(context);
+        const Stmt block = at_task(program, task, rows);
+        const int blocks = two_blocks_fit(simt_footprint(program), capability_of(package.architecture)) ? 2 : 1;
+        add_kernel(entry, LetStmt::make(task, var(block_index()), block), context.threads(), work, blocks);
         package.plans.push_back(plan);
         const std::vector<char> source = generator->compile_to_src();
         strobe_debug(3) << source.data() << "\n";
@@ -276,8 +364,14 @@ public:
 
 SimtFootprint simt_footprint(const TileProgram &program) {
     const simt::Context context(program, false);
-    const simt::FindShared shared(simt::row_block(context));
+    const simt::FindShared shared(program.parts > 1 ? simt::part_block(context, 0) : simt::row_block(context));
     return {context.threads(), shared.total, context.values.register_words(), simt::most_register_words};
+}
+
+bool two_blocks_fit(const SimtFootprint &f, const Capability &machine) {
+    const int other_registers = 52, other_shared = 1024;
+    const int64_t share = machine.registers / (2 * f.threads) - other_registers;
+    return 2 * (f.shared_bytes + other_shared) <= machine.shared_bytes && f.register_words <= share;
 }
 
 KernelPackage lower_simt(const CudaCandidate &candidate, const std::string &architecture, int shared_limit) {
@@ -291,8 +385,24 @@ Stmt lower_simt_serially(const TileProgram &program, bool descending) {
         const std::string task = unique_name("task");
         return For::make(task, 0, count, ForType::Serial, Partition::Never, DeviceAPI::None, make(task));
     };
-    const auto rows = serial_block(row_block(context), context.threads(), descending);
-    Stmt s = task_loop(task_count(program), [&](const std::string &task) { return at_task(program, task, rows); });
+    const auto serial = [&](const Stmt &block) { return serial_block(block, context.threads(), descending); };
+    Stmt s = task_loop(task_count(program), [&](const std::string &task) {
+        const Stmt rows = program.parts > 1 ? merge_block(context, var(task) * program.parts) : row_block(context);
+        return at_task(program, task, serial(rows));
+    });
+    if (program.parts > 1) {
+        const Stmt parts = task_loop(task_count(program) * program.parts, [&](const std::string &unit) {
+            const std::string task = unique_name("task");
+            return LetStmt::make(task, var(unit) / program.parts,
+                                 at_task(program, task, serial(part_block(context, var(unit)))));
+        });
+        s = Block::make(parts, s);
+        for (const std::string &name : program.passes[0].state) {
+            s = Allocate::make(parts_of(context, name), context.at(name).type, MemoryType::Heap,
+                               {make_const(Int(32), elements_of_part(context, name)), task_count(program) * program.parts},
+                               const_true(), s);
+        }
+    }
     for (const Summary &summary : summaries_of(program)) {
         if (summary.axis == program.stream.name) {
             const Stmt fill = task_loop(table_size(summary, program), [&](const std::string &entry) {

@@ -7,6 +7,7 @@
  * operation, with tiles and row state in registers and shared memory. Needs nothing
  * of its inputs: any strides, alignment, element types, sizes. */
 
+#include "device/Capability.h"
 #include "lower/cuda/LowerCuda.h"
 #include "runtime/KernelPackage.h"
 
@@ -21,6 +22,9 @@ struct SimtFootprint {
 };
 
 SimtFootprint simt_footprint(const TileProgram &program);
+
+/** Whether two blocks fit a multiprocessor, with what code keeps in registers beside tile values. */
+bool two_blocks_fit(const SimtFootprint &footprint, const Capability &machine);
 
 /** The same kind of package that lower_cuda makes, with PTX for \p architecture
  * (such as "sm_90a" or "sm_80"). Throws UserError if the tiles do not fit

@@ -19,7 +19,7 @@ int ceil_div(int a, int b) {
 template<typename F>
 void for_each_op(const TileProgram &program, F action) {
     for (const StreamPass &pass : program.passes) {
-        for (const auto *ops : {&pass.prologue, &pass.step, &pass.epilogue}) {
+        for (const auto *ops : {&pass.prologue, &pass.step, &pass.merge, &pass.epilogue}) {
             for (const TileOp &op : *ops) {
                 action(op);
             }
@@ -100,6 +100,9 @@ ThreadMap map_threads(const TileProgram &program, int parts) {
         }
     };
     add(program.stream.name, program.stream_tile);
+    for (const auto &[axis, size] : program.column_sizes) {
+        add(axis, size);
+    }
     for (const TileValue &v : program.values) {
         for (const TileDim &d : v.dims) {
             add(d.axis, d.size);
@@ -162,6 +165,9 @@ class ChooseRegisters {
             }
             return keep_only(op.expr, slots);
         }
+        case TileOp::Kind::Scan:
+            release(op.dst);
+            return keep_only(op.expr, row_mapped(dims) ? slots_of(dims) : std::vector<std::string>());
         default:
             return keep_only(op.expr, registers ? slots_of(dims) : std::vector<std::string>());
         }
@@ -180,6 +186,14 @@ public:
         do {
             changed = false;
             for_each_op(program, [&](const TileOp &op) { visit(op); });
+            for (const StreamPass &pass : program.passes) {
+                for (const std::string &name : pass.state) {
+                    if (!chosen.count(name) || !chosen.count(other_part(name))) {
+                        release(name);
+                        release(other_part(name));
+                    }
+                }
+            }
         } while (changed);
         return chosen;
     }
@@ -287,6 +301,11 @@ Values place_values(const TileProgram &program, int parts) {
             values.stored[v.name] = shared_array(name, v.type, v.dims, program, values.map);
         }
     }
+    for (const StreamPass &pass : program.passes) {
+        for (const std::string &name : pass.state) {
+            values.stored.at(other_part(name)).other = true;
+        }
+    }
     return values;
 }
 
@@ -308,7 +327,7 @@ int64_t Values::register_words() const {
     std::vector<int64_t> of_tile = {0, 0};
     for (const auto &entry : stored) {
         const Stored &s = entry.second;
-        if (s.registers) {
+        if (s.registers && !s.other) {
             const int64_t own = s.elements * std::max(1, s.type.bytes() / 4);
             if (s.dimension(stream) >= 0) {
                 of_tile.push_back(own);

@@ -55,6 +55,7 @@ struct Stored {
     Type rounded_to;   // the value's own type
     std::vector<TileDim> dims;
     bool registers = false;
+    bool other = false;        // of another part of the stream: not while tiles are walked
     std::vector<int> sizes;    // of each dimension: slots of one thread in registers, padded in shared memory
     std::vector<int> strides;  // shared memory
     int64_t elements = 1;      // registers: of one thread
