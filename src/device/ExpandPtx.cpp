@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <regex>
+#include <set>
 #include <sstream>
 
 namespace strobe::device {
@@ -34,6 +35,72 @@ bool starts_with(const std::string &s, const std::string &prefix) {
 std::string operand_after_comma(const std::string &line) {
     const size_t comma = line.rfind(',');
     return trim(line.substr(comma + 1, line.rfind(';') - comma - 1));
+}
+
+/** An instruction "op d, a, b;" as {op, d, a, b}; as many as there are. */
+std::vector<std::string> words_of(const std::string &line) {
+    std::vector<std::string> words;
+    std::string word;
+    for (char c : line) {
+        if (c == ' ' || c == '\t' || c == ',' || c == ';') {
+            if (!word.empty()) {
+                words.push_back(word);
+            }
+            word.clear();
+        } else {
+            word += c;
+        }
+    }
+    return words;
+}
+
+bool is_integer_min_max(const std::string &op) {
+    return op == "max.s32" || op == "min.s32" || op == "max.u32" || op == "min.u32";
+}
+
+/** ptxas 13.0 makes one instruction of max(max(a, b), c) of integers and loses the sign of an operand that it knows
+ * to be a negation (13.5 does not). So a minimum or maximum that reads another one, directly or through copies, gets
+ * it behind an exclusive or with zero: with the block's z coordinate, of which ptxas does not know that it is zero. */
+std::string keep_min_max_apart(const std::string &body) {
+    const std::vector<std::string> lines = split(body, "\n");
+    std::map<size_t, std::vector<std::string>> operations, copies;  // by line
+    for (size_t n = 0; n < lines.size(); n++) {
+        const std::string line = trim(lines[n]);
+        if (starts_with(line, "max.") || starts_with(line, "min.")) {
+            const std::vector<std::string> words = words_of(line);
+            if (words.size() == 4 && is_integer_min_max(words[0])) {
+                operations[n] = words;
+            }
+        } else if (starts_with(line, "mov.b32") && words_of(line).size() == 3) {
+            copies[n] = words_of(line);
+        }
+    }
+    std::set<std::string> results;
+    for (const auto &[n, words] : operations) {
+        results.insert(words[1]);
+    }
+    for (size_t known = 0; known != results.size();) {
+        known = results.size();
+        for (const auto &[n, words] : copies) {
+            if (results.count(words[2])) {
+                results.insert(words[1]);
+            }
+        }
+    }
+    std::string text;
+    for (size_t n = 0; n < lines.size(); n++) {
+        const auto found = operations.find(n);
+        std::string line = lines[n];
+        if (found != operations.end() && (results.count(found->second[2]) || results.count(found->second[3]))) {
+            std::vector<std::string> &words = found->second;
+            std::string &nested = results.count(words[2]) ? words[2] : words[3];
+            line = "\t{ .reg .b32 %sz; mov.u32 %sz, %ctaid.z; xor.b32 %sz, %sz, " + nested + "; ";
+            nested = "%sz";
+            line += words[0] + " " + words[1] + ", " + words[2] + ", " + words[3] + "; }";
+        }
+        text += line + (n + 1 < lines.size() ? "\n" : "");
+    }
+    return text;
 }
 
 /** Rewrites one kernel: a line at a time, with what its header must declare. */
@@ -120,7 +187,7 @@ class Expander {
             const char *type = is_wide_register(n.first) ? ".b64" : ".b32";
             out << "\t.reg " << type << " \t%strobe_" << n.first << "_<" << n.second << ">;\n";
         }
-        out << body.str() << "}\n";
+        out << keep_min_max_apart(body.str()) << "}\n";
         head.str("");
         body.str("");
         named.clear();

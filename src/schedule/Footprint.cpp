@@ -17,8 +17,8 @@ constexpr int base_registers = 20;      // addresses, loop counters, descriptors
 // A warpgroup that copies: the coordinates and addresses of five-dimensional tensor copies, a ring's
 // stage and phase, the walk over blocks of rows. With 24, ptxas spills.
 constexpr int least_producer_registers = 32, most_producer_registers = 40;
-// One of whose warps also judges tiles, for each warpgroup's rows.
-constexpr int judging_producer_registers = 56;
+// One of whose warps also judges tiles, for each warpgroup's rows, or which looks up pages.
+constexpr int busy_producer_registers = 56;
 
 int64_t round_down(int64_t x, int64_t step) {
     return x / step * step;
@@ -186,15 +186,14 @@ RegisterSplit largest_split(int consumers, int producers, const Capability &capa
     }
     const int pool = groups * std::min(launch_registers(groups * warpgroup_threads, capability), 256);
     RegisterSplit split;
-    const bool judges = std::any_of(work.passes.begin(), work.passes.end(),
-                                    [](const PassWorkload &p) { return p.judges_tiles; });
-    const int least = judges ? judging_producer_registers
-                      : looks_up_pages(work) ? most_producer_registers
-                                             : least_producer_registers;
+    const bool busy = looks_up_pages(work) || std::any_of(work.passes.begin(), work.passes.end(), [](const PassWorkload &p) {
+                          return p.judges_tiles;
+                      });
+    const int least = busy ? busy_producer_registers : least_producer_registers;
     const int shared = pool - least * producers;
     split.consumer = (int)std::min<int64_t>(240, round_down(shared / consumers, 8));
     const int rest = pool - split.consumer * consumers;
-    const int most = judges ? judging_producer_registers : most_producer_registers;
+    const int most = busy ? busy_producer_registers : most_producer_registers;
     split.producer = (int)std::min<int64_t>(most, round_down(rest / producers, 8));
     return split;
 }

@@ -87,6 +87,21 @@ TEST(ExpandPtx, NumbersLabelsApart) {
     expect_has(ptx, "STROBE_WAIT_1:");
 }
 
+/** ptxas 13.0 takes max(max(a, -b), c) for max(max(a, b), c). */
+TEST(ExpandPtx, KeepsNestedIntegerMaximaApart) {
+    const std::string apart = "xor.b32 %sz, %sz, %r5; max.s32 %r6, %sz, %r3; }";
+    const std::string ptx = expand_ptx(module_of("\tneg.s32 \t%r4, %r2;\n\tmax.s32 \t%r5, %r1, %r4;\n"
+                                                 "\tmax.s32 \t%r6, %r5, %r3;\n\tmin.s32 \t%r7, %r1, %r2;\n"),
+                                       options_with());
+    expect_has(ptx, apart);
+    expect_has(ptx, "\tmax.s32 \t%r5, %r1, %r4;");
+    expect_has(ptx, "\tmin.s32 \t%r7, %r1, %r2;");
+    expect_has(expand_ptx(module_of("\tmin.s32 \t%r8, %r1, %r2;\n\tmov.b32 \t%r5, %r8;\n"
+                                    "\tmax.s32 \t%r6, %r5, %r3;\n"),
+                          options_with()),
+               apart);
+}
+
 TEST(ExpandPtx, RefusesUnknownFunctions) {
     EXPECT_THROW(expand_ptx(module_of(call_of("malloc", "%r1")), options_with()), strobe::InternalError);
     EXPECT_THROW(expand_ptx(module_of(call_of("strobe$no_such$$if", "%r1")), options_with()),
