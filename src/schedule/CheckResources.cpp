@@ -99,6 +99,21 @@ std::optional<Refusal> check_resources(const Workload &work, const Choices &choi
                            sum_text(f.register_terms) + ") and has " + std::to_string(choices.consumer_registers),
                        legal_stream(work, choices, capability)};
     }
+    // ptxas places one instruction's results, and what else it needs meanwhile, in the registers that threads have at
+    // launch. (Measured: it asks for 130 at 208 columns.)
+    const int meanwhile = 26;
+    const int at_launch = launch_registers(f.threads, capability);
+    for (const Contraction &k : work.contractions) {
+        const int64_t columns = k.scores ? choices.stream_tile : k.size.value_or(0);
+        if (columns / 2 + meanwhile > at_launch) {
+            return Refusal{{"stream", "warps", "tile"},
+                           "a matrix instruction of " + std::to_string(columns) + " columns takes " +
+                               std::to_string(columns / 2 + 2) + " registers at once, and the " +
+                               std::to_string(f.threads) + " threads of a block have " + std::to_string(at_launch) +
+                               " at launch",
+                           legal_stream(work, choices, capability)};
+        }
+    }
     return std::nullopt;
 }
 
