@@ -83,8 +83,8 @@ def softmax_attention(
     exponential = algorithm.func("exponential", [j, *rows], ex.make("exp", ex.make("sub", s, pivot)))
     row_sum = algorithm.func("row_sum", rows, exponential, "sum", j)
     zero = ex.const(0.0, accumulator)
-    positive = ex.make("gt", row_sum, zero, dtype="bool")
-    weights = algorithm.func("weights", [j, *rows], ex.select(positive, ex.make("div", exponential, row_sum), zero))
+    empty = ex.make("eq", row_sum, zero, dtype="bool")  # not "at most 0": a row with NaN stays NaN
+    weights = algorithm.func("weights", [j, *rows], ex.select(empty, zero, ex.make("div", exponential, row_sum)))
     weighted = algorithm.func("weighted_sum", [d, *rows], ex.make("mul", weights, value_of), "sum", j)
     rounded = weighted if weighted.dtype == out_type else Expr("cast", (weighted,), out_type)
     algorithm.func("out", [d, *rows], rounded)

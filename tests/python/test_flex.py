@@ -299,3 +299,12 @@ def test_inside_a_compiled_model():
         reference.check(got, want + 1)
         frames.append((counter.frame_count, compilations()))
     assert frames[1] == frames[2] == frames[3], frames
+
+
+def test_a_row_with_nan_stays_nan_and_an_empty_one_zero():
+    query, key, value = (torch.randn(1, 1, 8, 16) for _ in range(3))
+    query[0, 0, 3, 0] = float("nan")
+    out = strobe.flex_attention(query, key, value, block_mask=lambda b, h, q, k: q != 5)
+    assert out[0, 0, 3].isnan().all(), out[0, 0, 3]
+    assert (out[0, 0, 5] == 0).all(), out[0, 0, 5]
+    assert not out[0, 0, [0, 1, 2, 4, 6, 7]].isnan().any()
