@@ -13,6 +13,7 @@
  */
 
 #include "Code.h"
+#include "Dependence.h"
 #include "LinearForm.h"
 #include "Parameters.h"
 #include "tile/TileProgram.h"
@@ -22,21 +23,6 @@
 #include <set>
 
 namespace strobe::cuda {
-
-/** An integer quotient or remainder that takes more than a shift: what is one for a whole column is worth keeping. */
-bool is_quotient(const Expr &e);
-
-/** What an Expr of the tile program depends on. */
-struct Dependence {
-    bool block = false;     // batch axes, the block's corners
-    bool row = false;       // the query coordinate
-    bool state = false;     // the tile of the stream, or a row value
-    bool column = false;    // the stream or feature coordinate
-    bool fragment = false;  // an element of a fragment
-    bool differs() const {
-        return column || fragment;
-    }
-};
 
 class Elements {
 public:
@@ -109,7 +95,7 @@ private:
         Halide::Type type;
         bool kernel;
     };
-    class Prepare;
+    class Split;
     class RowTranslator;
 
     const TileProgram &program;
