@@ -2,11 +2,13 @@
 
     python3 tests/gpu/sanitizer.py build/packages --library build/src/libstrobe_runtime.so --out sanitizer.json
 
-Exit code 1 if a tool reports an error, if a planted fault is not reported, or if nothing ran.
+Exit code 1 if a tool reports an error, if a planted fault is not reported, if fewer than --kernels kernels passed every
+tool, or if nothing ran.
 """
 
 import argparse
 import concurrent.futures
+import dataclasses
 import json
 import os
 import pathlib
@@ -19,10 +21,12 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import machine
+import programs_suite
 import variants
 
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
-PLANTED = {"memcheck": "out_of_bounds", "racecheck": "race"}
+# Kernels of race_patterns.py beside the packages: what racecheck must find, and what it must not.
+RACES, ORDERED = ("race_of_the_writer", "race_of_the_readers"), ("all_readers_arrive", "all_writers_arrive")
 SUMMARY = re.compile(r"ERROR SUMMARY: (\d+) errors?|RACECHECK SUMMARY: \d+ hazards? displayed \((\d+) errors?, (\d+) warnings?\)")
 REPORT = re.compile(r"^=========\s+(?!COMPUTE|ERROR SUMMARY|RACECHECK SUMMARY)(\S.*)$", re.MULTILINE)
 
@@ -33,66 +37,108 @@ def find_tool(given):
     return next((str(place) for place in places if place and pathlib.Path(place).is_file()), None)
 
 
+def version_of(sanitizer):
+    text = subprocess.run([sanitizer, "--version"], stdout=subprocess.PIPE, text=True).stdout
+    found = re.search(r"Version (\S+)", text)
+    return found[1] if found else ""
+
+
 def parse(text):
     """(errors or None if the tool did not finish, first lines of its report)."""
     found = SUMMARY.findall(text)
     errors = sum(int(number or 0) for match in found for number in match[:2]) if found else None
-    return errors, REPORT.findall(text)[:6]
+    return errors, REPORT.findall(text)[:40]
 
 
-def command_of(tool, sanitizer, package, options, planted):
-    command = [sanitizer, "--tool", tool, "--print-limit", "5"]
-    if tool != "initcheck":  # which must see the kernels that fill the inputs
+def command_of(job, sanitizer, options):
+    command = [sanitizer, "--tool", job.tool, "--print-limit", "100"]
+    if job.tool != "initcheck":  # which must see the kernels that fill the inputs
         command += ["--kernel-regex", "kns=strobe"]
-    command += [sys.executable, str(HERE / "sanitized.py"), str(package)]
+    if job.tool in ("racecheck", "synccheck"):  # which would count them in the machine code, and might miscount
+        command += ["--num-cuda-barriers", "64"]
+    if job.pattern:
+        return command + [sys.executable, str(HERE / "race_patterns.py"), job.pattern]
+    command += [sys.executable, str(HERE / "sanitized.py"), str(job.package)]
     command += ["--library", options.library] if options.library else []
-    return command + (["--planted", PLANTED[tool]] if planted else [])
+    return command + (["--planted"] if job.planted else [])
 
 
-def check(tool, sanitizer, package, options, deadline, planted=False):
-    """One run of one tool on one package, as a row of the result."""
-    row = {"tool": tool, "package": package.stem, "planted": planted, "launches": 0, "errors": 0, "ok": False, "note": ""}
-    seconds = min(options.run_limit, deadline - time.time())
-    if seconds < 5:
-        return dict(row, note="not run: time limit", ran=False)
-    environment = dict(os.environ, PYTORCH_NO_CUDA_MEMORY_CACHING="1")
-    try:
-        done = subprocess.run(
-            command_of(tool, sanitizer, package, options, planted), env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, errors="replace",
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return dict(row, note=f"stopped after {seconds:.0f} s", ran=True)
-    errors, report = parse(done.stdout)
-    launched = re.search(r"launched (\d+)", done.stdout)
-    kernels = re.search(r"kernels (\d+)", done.stdout)
-    row.update(launches=int(launched[1]) if launched else 0, kernels=int(kernels[1]) if kernels else 0)
-    row.update(errors=errors, report=report, ran=True)
-    if planted:
-        row["ok"] = bool(errors)
-        row["note"] = "" if row["ok"] else "the planted fault was not found"
-    else:
-        row["ok"] = errors == 0 and launched is not None
-        if errors is None or launched is None:
-            row["note"] = "did not finish: " + " | ".join(done.stdout.strip().splitlines()[-3:])[:300]
-    return row
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run of one tool on one package, or on a kernel of race_patterns.py."""
+
+    tool: str
+    package: pathlib.Path = pathlib.Path()
+    pattern: str = ""
+    planted: bool = False
+
+    def run(self, sanitizer, options, deadline):
+        """A row of the result."""
+        row = dict(tool=self.tool, package=self.pattern or self.package.stem, planted=self.planted, launches=0, kernels=0,
+                   errors=0, ok=False, note="", report=[])  # fmt: skip
+        seconds = min(options.run_limit, deadline - time.time())
+        if seconds < 5:
+            return dict(row, note="not run: time limit", ran=False)
+        environment = dict(os.environ, PYTORCH_NO_CUDA_MEMORY_CACHING="1")
+        start = time.time()
+        try:
+            done = subprocess.run(
+                command_of(self, sanitizer, options), env=environment,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, errors="replace",
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return dict(row, note=f"stopped after {seconds:.0f} s", ran=True, seconds=round(seconds, 1))
+        errors, report = parse(done.stdout)
+        launched = re.search(r"launched (\d+)", done.stdout)
+        kernels = re.search(r"kernels (\d+)", done.stdout)
+        row.update(launches=int(launched[1]) if launched else 0, kernels=int(kernels[1]) if kernels else 0)
+        row.update(errors=errors, report=report if errors else [], ran=True, seconds=round(time.time() - start, 1))
+        if self.planted:
+            row["ok"] = bool(errors)
+            row["note"] = "" if row["ok"] else "the planted fault was not found"
+        else:
+            row["ok"] = errors == 0 and launched is not None
+            if errors is None or launched is None:
+                row["note"] = "did not finish: " + " | ".join(done.stdout.strip().splitlines()[-3:])[:300]
+        return row
+
+
+def jobs_for(packages, tools):
+    """Planted faults first, then package by package: what a time limit cuts off is whole packages."""
+    jobs = []
+    if "memcheck" in tools:
+        planted = next((package for package in packages if variants.parse_file_name(package.stem)), None)
+        jobs += [Job("memcheck", planted, planted=True)] if planted else []
+    if "racecheck" in tools:
+        jobs += [Job("racecheck", pattern=name, planted=True) for name in RACES]
+        jobs += [Job("racecheck", pattern=name) for name in ORDERED]
+    return jobs + [Job(tool, package) for package in packages for tool in tools]
 
 
 def run_all(packages, sanitizer, options):
     deadline = time.time() + options.time_limit
-    jobs = [(tool, packages[0], True) for tool in PLANTED if tool in options.tools] + [(tool, package, False) for tool in options.tools for package in packages]
     rows = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        futures = [pool.submit(check, tool, sanitizer, package, options, deadline, planted) for tool, package, planted in jobs]
+        futures = [pool.submit(job.run, sanitizer, options, deadline) for job in jobs_for(packages, options.tools)]
         for future in concurrent.futures.as_completed(futures):
             row = future.result()
             rows.append(row)
             verdict = "ok" if row["ok"] else "FAILED" if row["ran"] else "not run"
             what = f"{row['tool']}{' (planted fault)' if row['planted'] else ''}"
-            print(f"{what:26} {row['package']:28} {row['launches']:3} launches  errors {row['errors']}  {verdict} {row['note']}", flush=True)
-            for line in [] if row["ok"] else row.get("report", []):
+            if options.verbose or not row["ok"]:
+                print(f"{what:26} {row['package']:28} {row['launches']:3} launches  errors {row['errors']}  {verdict} {row['note']}", flush=True)
+            for line in [] if row["ok"] else row["report"][:6]:
                 print(f"      {line}", flush=True)
     return rows
+
+
+def kernels_passed(rows, tools):
+    """Kernels of the packages on which every tool ran without an error."""
+    passed = {}
+    for row in rows:
+        if row["ok"] and not row["planted"] and row["kernels"]:
+            passed.setdefault(row["package"], {})[row["tool"]] = row["kernels"]
+    return sum(max(found.values()) for found in passed.values() if set(found) == set(tools))
 
 
 def parse_arguments():
@@ -101,9 +147,11 @@ def parse_arguments():
     parser.add_argument("--library", help="libstrobe_runtime.so")
     parser.add_argument("--only", action="append", default=[], help="only packages whose name contains this; repeatable")
     parser.add_argument("--tools", type=lambda text: text.split(","), default=list(TOOLS), help="comma-separated")
-    parser.add_argument("--jobs", type=int, default=4, help="runs at a time")
-    parser.add_argument("--time-limit", type=float, default=400, help="seconds for everything")
+    parser.add_argument("--jobs", type=int, default=12, help="runs at a time")
+    parser.add_argument("--time-limit", type=float, default=280, help="seconds for everything")
     parser.add_argument("--run-limit", type=float, default=120, help="seconds for one run")
+    parser.add_argument("--kernels", type=int, default=60, help="how many must pass every tool")
+    parser.add_argument("--verbose", action="store_true", help="a line for each run, not only for failures")
     parser.add_argument("--sanitizer", help="the program compute-sanitizer, if it is not found by itself")
     parser.add_argument("--out", help="write the result here, as JSON")
     parser.add_argument("--commit", help="commit that the packages were built from")
@@ -116,21 +164,25 @@ def main():
     if not sanitizer:
         print("compute-sanitizer is not on this machine (it comes with the CUDA Toolkit); nothing was checked")
         return 1
-    packages = [path for path in sorted(pathlib.Path(options.packages).glob("*.skp")) if variants.parse_file_name(path.stem)]
+    known = lambda stem: variants.parse_file_name(stem) or programs_suite.parse(stem)
+    packages = [path for path in sorted(pathlib.Path(options.packages).glob("*.skp")) if known(path.stem)]
     packages = [path for path in packages if not options.only or any(word in path.stem for word in options.only)]
     if not packages:
         print("no package to check")
         return 1
+    start = time.time()
     rows = run_all(packages, sanitizer, options)
     ran = [row for row in rows if row["ran"]]
     failures = [row for row in ran if not row["ok"]]
-    checked = {row["package"]: row.get("kernels", 0) for row in ran if not row["planted"]}
-    print(f"{len(ran)} runs on {sum(checked.values())} kernels, {len(failures)} failures, {len(rows) - len(ran)} not run")
+    kernels = kernels_passed(rows, options.tools)
+    print(f"{len(ran)} runs in {time.time() - start:.0f} s, {len(failures)} failures, {len(rows) - len(ran)} not run; "
+          f"{kernels} kernels of {len(packages)} packages passed {', '.join(options.tools)}")  # fmt: skip
     if options.out:
         result = {**machine.header(options.commit), "number": 12, "name": "sanitizers"}
-        result.update(cases=len(ran), failures=len(failures), kernels=sum(checked.values()), not_run=len(rows) - len(ran), rows=rows)
+        result.update(tool=version_of(sanitizer), cases=len(ran), failures=len(failures), kernels=kernels,
+                      packages=len(packages), not_run=len(rows) - len(ran), rows=rows)  # fmt: skip
         pathlib.Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
-    return 1 if failures or not ran else 0
+    return 1 if failures or not ran or (kernels < options.kernels and not options.only) else 0
 
 
 if __name__ == "__main__":

@@ -154,13 +154,10 @@ void StreamKernel::load_columns(Code &code, Elements &elements, const Expr &part
     }
 }
 
-/** Adds the columns to what the first operand's barrier announces. */
+/** Adds the columns to what the first operand's barrier announces. Each lane speaks for its own. */
 void StreamKernel::announce_columns(Code &code) {
     const Operand &first = *first_streamed();
-    code.run("sync_warp");
-    code.when(thread_index() % 32 == 0, [&] {
-        code.run("barrier_arrive", {}, {barrier(first.full) + u32(8 * stage_of(first, Code::get_int("iteration")))});
-    });
+    code.run("barrier_arrive", {}, {barrier(first.full) + u32(8 * stage_of(first, Code::get_int("iteration")))});
     code.set("iteration", Code::get_int("iteration") + 1);
 }
 
@@ -220,6 +217,7 @@ Stmt StreamKernel::column_loader() {
             for (size_t n = 0; n < registers.size(); n++) {
                 code.set(registers[n], device::call(Int(32), "load_shared", {}, {slot_address(n)}));
             }
+            code.run("barrier_arrive", {}, {rows_empty()});
             code.when(Code::get_int("work") >= 0, [&] {
                 scans() ? load_judged_columns(code, elements) : load_range_columns(code, elements);
             });

@@ -132,8 +132,12 @@ void StreamKernel::pass_turn(Code &code) {
 
 void StreamKernel::release(Code &code, const std::vector<const TileOp *> &contractions, const Expr &iteration) {
     for (const Operand *b : streamed_of(contractions)) {
-        code.run("barrier_arrive_if", {},
-                 {barrier(b->empty) + u32(8 * stage_of(*b, iteration)), select(thread_index() % 128 == 0, 1, 0)});
+        const Expr empty = barrier(b->empty) + u32(8 * stage_of(*b, iteration));
+        if (b->by_threads) {
+            code.run("barrier_arrive", {}, {empty});
+        } else {
+            code.run("barrier_arrive_if", {}, {empty, select(thread_index() % 128 == 0, 1, 0)});
+        }
     }
 }
 
@@ -344,7 +348,7 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
         } else {
             consume_range(code, elements);
         }
-        code.run("barrier_arrive_if", {}, {rows_empty(), select(thread_index() % 128 == 0, 1, 0)});
+        code.run("barrier_arrive", {}, {rows_empty()});
         epilogue(code, elements);
     });
     for (const Stmt &s : elements.block_start) {

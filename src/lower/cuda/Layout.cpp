@@ -231,11 +231,14 @@ void StreamKernel::lay_out() {
             barriers += choices.stages;
         }
     }
+    for (Operand &o : operands) {
+        o.by_threads = &o == first_streamed() && (scans() || !columns.empty());
+    }
     column_offset = offset;
     offset += column_slots() * column_bytes();
     barrier_offset = offset;
     slot_offset = offset + 8 * barriers;
-    offset = slot_offset + 2 * row_stages * 4 * static_cast<int>(slot_registers().size());
+    offset = slot_offset + row_stages * 4 * static_cast<int>(slot_registers().size());
     kernel.shared_bytes = align(scans() ? lay_out_scan(offset) : offset, 128);
     if (kernel.shared_bytes > max_shared_bytes) {
         refuse("tiles of " + std::to_string(kernel.shared_bytes) + " bytes of shared memory, of " +

@@ -234,18 +234,29 @@ void StreamKernel::produce_range(Code &code, Elements &elements) {
     });
 }
 
+/** How many arrivals end a phase of barrier number n. Who reads or writes words of shared
+ * memory by itself arrives by itself, too: no thread speaks for others. */
+int StreamKernel::arrivals(int n) const {
+    const int lanes = columns.empty() ? 0 : 32, threads = 128;  // of the warp that loads columns, of a warpgroup
+    if (n >= row_stages && n < 2 * row_stages) {
+        return choices.consumers * threads + lanes;
+    }
+    for (const Operand &o : operands) {
+        if (o.streamed && n >= o.empty && n < o.empty + o.stages) {
+            return o.users * choices.row_groups() * (o.by_threads ? threads : 1);
+        }
+        if (&o == first_streamed() && n >= o.full && n < o.full + o.stages) {
+            return 1 + lanes;
+        }
+    }
+    return 1;
+}
+
 Stmt StreamKernel::build() {
     Code code;
     code.when(thread_index() == 0, [&] {
         for (int n = 0; n < barriers; n++) {
-            int releases = n >= row_stages && n < 2 * row_stages ? choices.consumers : 0;
-            for (const Operand &o : operands) {
-                releases =
-                    o.streamed && n >= o.empty && n < o.empty + o.stages ? o.users * choices.row_groups() : releases;
-            }
-            const Operand &first = *first_streamed();
-            const bool with_columns = !columns.empty() && n >= first.full && n < first.full + first.stages;
-            code.run("barrier_init", {}, {barrier(n), u32(releases > 0 ? releases : with_columns ? 2 : 1)});
+            code.run("barrier_init", {}, {barrier(n), u32(arrivals(n))});
         }
         code.run("barrier_init_fence");
     });

@@ -41,6 +41,7 @@ struct Operand {
     int tensor_map = 0;   // index in the plan
     int full = 0, empty = 0;  // barrier numbers of stage 0
     int users = 1;            // chains that read it, and release it
+    bool by_threads = false;  // all threads release it, not one a warpgroup: notes and columns go with it
     int page_dim = -1;        // of rows in pages: a copy each; -1: one copy a tile
     int page_rows = 0;        // of a copy
     const PreparedTile *prepared = nullptr;  // computed beforehand: no tensor map
@@ -216,6 +217,7 @@ private:
     Expr rows_phase() const;
     Expr shared(const Expr &offset) const;
 
+    int arrivals(int n) const;
     Stmt producer();
     void produce_prepared(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
     void produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);

@@ -132,10 +132,9 @@ std::vector<std::string> StreamKernel::slot_registers() const {
     return names;
 }
 
-/** Twice as many slots as blocks in flight: a slow warp may still read an old one. */
 Expr StreamKernel::slot_address(int n) const {
     const int bytes = 4 * static_cast<int>(slot_registers().size());
-    return shared(slot_offset + 4 * n) + u32((Code::get_int("works") & (2 * row_stages - 1)) * bytes);
+    return shared(slot_offset + 4 * n) + u32((Code::get_int("works") & (row_stages - 1)) * bytes);
 }
 
 Expr StreamKernel::rows_full() const {
