@@ -3,6 +3,9 @@
 #include "Code.h"
 #include "support/Error.h"
 
+#include <algorithm>
+#include <functional>
+
 namespace strobe::cuda {
 
 using namespace Halide;
@@ -134,6 +137,27 @@ int PackageArguments::scalar(const std::string &name) const {
     return found->second;
 }
 
+namespace {
+
+/** f(input, dimension, axis) for each dimension that an axis alone indexes in a load of tiles. */
+void each_dimension(const TileProgram &program,
+                    const std::function<void(const std::string &, size_t, const std::string &)> &f) {
+    for (const StreamPass &pass : program.passes) {
+        for (const auto *ops : {&pass.prologue, &pass.step}) {
+            for (const TileOp &op : *ops) {
+                const Call *call = op.kind == TileOp::Kind::Load ? op.expr.as<Call>() : nullptr;
+                for (size_t d = 0; call && d < call->args.size(); d++) {
+                    if (const Variable *v = call->args[d].as<Variable>()) {
+                        f(call->param.name(), d, v->name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+
 void add_equal_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package) {
     std::map<std::string, std::pair<int, int>> seen;
     const auto note = [&](const std::string &axis, int buffer, int dim) {
@@ -142,18 +166,20 @@ void add_equal_extents(const TileProgram &program, const PackageArguments &argum
             package.equal_extents.push_back({added.first->second.first, added.first->second.second, buffer, dim});
         }
     };
-    for (const StreamPass &pass : program.passes) {
-        for (const auto *ops : {&pass.prologue, &pass.step}) {
-            for (const TileOp &op : *ops) {
-                const Call *call = op.kind == TileOp::Kind::Load ? op.expr.as<Call>() : nullptr;
-                for (size_t d = 0; call && d < call->args.size(); d++) {
-                    if (const Variable *v = call->args[d].as<Variable>()) {
-                        note(v->name, arguments.buffer(call->param.name()), static_cast<int>(d));
-                    }
-                }
-            }
+    // Features that are part of what another load has of the same dimension are not all of it.
+    std::map<std::pair<std::string, size_t>, int> sizes;
+    const auto size_of = [&](const std::string &axis) {
+        const auto size = program.column_sizes.find(axis);
+        return size == program.column_sizes.end() ? 0 : size->second;
+    };
+    each_dimension(program, [&](const std::string &buffer, size_t d, const std::string &axis) {
+        sizes[{buffer, d}] = std::max(sizes[{buffer, d}], size_of(axis));
+    });
+    each_dimension(program, [&](const std::string &buffer, size_t d, const std::string &axis) {
+        if (size_of(axis) == sizes[{buffer, d}]) {
+            note(axis, arguments.buffer(buffer), static_cast<int>(d));
         }
-    }
+    });
     for (const Output &o : program.outputs) {
         for (size_t d = 0; d < o.axes.size(); d++) {
             note(o.axes[d], arguments.buffer(o.name), static_cast<int>(d));
