@@ -96,6 +96,7 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"bulk_wait_read", "cp.async.bulk.wait_group.read 0;"},
         {"bulk_wait", "cp.async.bulk.wait_group 0;"},
         {"fence_shared", "fence.proxy.async.shared::cta;"},
+        {"fence_copies", "fence.proxy.async;"},
         // Warpgroups.
         {"registers_grow", "setmaxnreg.inc.sync.aligned.u32 {c0};"},
         {"registers_shrink", "setmaxnreg.dec.sync.aligned.u32 {c0};"},
@@ -188,6 +189,15 @@ std::string mma(const IntrinsicCall &call) {
            register_list(call, c.at(6), std::stoi(c.at(7)), 2) + ", " + sums + ";";
 }
 
+/** 16 bytes between memory and four named registers: constants name and first register; argument the address. */
+std::string move_row(const IntrinsicCall &call) {
+    const std::string list = register_list(call, call.constants.at(0), std::stoi(call.constants.at(1)), 4);
+    const std::string at = "[" + call.arguments.at(0) + "]";
+    return call.op == "load_row"    ? "ld.global.nc.v4.b32 " + list + ", " + at + ";"
+           : call.op == "store_row" ? "st.global.v4.b32 " + at + ", " + list + ";"
+                                    : "st.shared.v4.b32 " + at + ", " + list + ";";
+}
+
 }  // namespace
 
 std::string ptx_of(const IntrinsicCall &call) {
@@ -204,6 +214,9 @@ std::string ptx_of(const IntrinsicCall &call) {
         return "cvt.rn." + call.constants.at(0) + "x2.f32 " +
                call.named(call.constants.at(1), std::stoi(call.constants.at(2))) + ", " + call.arguments.at(1) + ", " +
                call.arguments.at(0) + ";";
+    }
+    if (call.op == "load_row" || call.op == "store_row" || call.op == "store_shared_row") {
+        return move_row(call);
     }
     if (call.op == "ldmatrix") {
         return ldmatrix(call);

@@ -44,6 +44,14 @@ def among_poison(t):
     return inside.copy_(t)
 
 
+def loose(t):
+    """The same values, a row an element further than it need be: what no bulk copy reads may lie so."""
+    if t.dim() < 2 or not t.is_floating_point():
+        return t
+    memory = torch.full((*t.shape[:-1], t.shape[-1] + 1), float("nan"), dtype=t.dtype, device=t.device)
+    return memory[..., :-1].copy_(t)
+
+
 def judge(name, got, want, plain, dtype):
     error, unfused, size = (got.double() - want).abs(), (plain.double() - want).abs(), want.abs()
     error = torch.where(got.double() == want, 0, error)  # infinities
@@ -64,8 +72,9 @@ def outputs_of(want, program, dtype, device):
     return {name: guarded.Guarded(t.shape, kinds[name], device) for name, t in want.items()}
 
 
-def run_case(package, program, sizes, factor, plan):
-    tensors = {name: among_poison(t) for name, t in program.inputs(sizes).items()}
+def run_case(package, program, sizes, factor, plan, loosely=False):
+    copied = {m["buffer"] for m in package.describe()["plans"][plan]["tensor_maps"]}
+    tensors = {name: loose(t) if loosely and name not in copied else among_poison(t) for name, t in program.inputs(sizes).items()}
     scalars = program.scalars(sizes)
     if "scale" in scalars:
         scalars["scale"] *= factor
@@ -102,7 +111,7 @@ def run_package(path, options):
                 sizes = programs.Sizes(2, 3, sq, sk, d, dv, variants.DTYPES[dtype], "cuda")
                 cases += 1
                 try:
-                    problem = run_case(package, program, sizes, factor, plan)
+                    problem = run_case(package, program, sizes, factor, plan, loosely=factor != 1.0)
                 except Exception as error:
                     problem = f"{type(error).__name__}: {error}"[:300]
                 if problem:

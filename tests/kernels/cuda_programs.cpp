@@ -150,4 +150,38 @@ TEST(CudaPreparation, LeavesLoads) {
     EXPECT_TRUE(cuda::prepare_operands(tiles_of({"causal", 64, 64, ""})).tiles.empty());
 }
 
+/** Keys are computed once, by a kernel before; queries by the blocks whose rows they are, unless two chains share
+ * them. Inputs come in 16 bytes. */
+TEST(CudaPreparation, ReadsWholeChunks) {
+    const CudaCompilation c = compile_cuda(instance_of({"rope", 128, 128, ""}).outputs, cuda_target(), {}, "program");
+    ASSERT_FALSE(c.general) << c.general_because;
+    for (const LaunchPlan &plan : c.package.plans) {
+        ASSERT_EQ(plan.kernels.size(), 2u);
+        EXPECT_FALSE(plan.kernels[0].overlaps);
+        EXPECT_TRUE(plan.kernels[1].overlaps);
+        for (const TensorMapSpec &map : plan.tensor_maps) {
+            const std::string &buffer = c.package.buffers[map.buffer].name;
+            EXPECT_TRUE(buffer != "q" && buffer != "k") << "no copy reads what is computed";
+        }
+    }
+    EXPECT_GE(count(c.ptx, "ld\\.global\\.nc\\.v4\\.b32"), 2 * 12);
+    EXPECT_GE(count(c.ptx, "st\\.global\\.v4\\.b32"), 4);
+    EXPECT_GE(count(c.ptx, "st\\.shared\\.v4\\.b32"), 4);
+}
+
+/** Values that are the first features of a latent vector do not have as many as it. */
+TEST(CudaParameters, PartsOfADimensionAreNotEqualToIt) {
+    const CudaCompilation c = compile_cuda(instance_of({"mla", 192, 128, ""}).outputs, cuda_target(), {}, "program");
+    const auto name = [&](int buffer) { return c.package.buffers[buffer].name; };
+    bool features = false;
+    for (const EqualExtents &e : c.package.equal_extents) {
+        const bool latent = name(e.buffer_a) == "latent" || name(e.buffer_b) == "latent";
+        if (latent && e.dim_a == 0 && e.dim_b == 0) {
+            features = true;
+            EXPECT_TRUE(name(e.buffer_a) == "q" || name(e.buffer_b) == "q");
+        }
+    }
+    EXPECT_TRUE(features) << "queries have as many features as the latent vector";
+}
+
 }  // namespace

@@ -332,6 +332,11 @@ void StreamKernel::read_slot(Code &code) {
 void StreamKernel::consume_block(Code &code, Elements &elements) {
     read_slot(code);
     const Stmt rest = code.block([&] {
+        for (const Operand &o : operands) {
+            if (o.in_block()) {
+                compute_rows(code, elements, o);
+            }
+        }
         for (const TileOp &op : pass.prologue) {
             if (op.kind != TileOp::Kind::Fill || !is_own(op)) {
                 continue;

@@ -189,7 +189,7 @@ void StreamKernel::lay_out() {
     const auto shared_bytes = [&](int stages) {
         int bytes = 1024 + column_slots() * column_bytes();  // barriers, slots, alignment, columns
         for (const Operand &o : operands) {
-            bytes += (o.streamed ? o.stages : stages) * o.stage_bytes();
+            bytes += (o.streamed ? o.stages : o.in_block() ? 1 : stages) * o.stage_bytes();
         }
         for (const Staged &s : staged) {
             bytes += s.panels() * program.query_tile * 128;
@@ -201,7 +201,7 @@ void StreamKernel::lay_out() {
     int offset = 0;
     barriers = 2 * row_stages;  // row operands: full, empty
     for (Operand &o : operands) {
-        o.stages = o.streamed ? o.stages : row_stages;
+        o.stages = o.streamed ? o.stages : o.in_block() ? 1 : row_stages;
         o.offset = offset;
         offset = align(offset + o.stages * o.stage_bytes(), 1024);
         if (o.streamed) {

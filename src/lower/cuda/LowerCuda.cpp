@@ -32,6 +32,9 @@ Count work_of(const TileProgram &program, const PackageArguments &arguments) {
     return work;
 }
 
+/** Blocks a multiprocessor of the kernels before the main one: they move memory, and need many threads for that. */
+const int small_kernel_blocks = 4;
+
 /** A kernel as Halide IR. */
 struct KernelBody {
     Stmt body;
@@ -44,10 +47,10 @@ struct KernelSources {
     std::vector<KernelBody> kernels;
     device::PtxOptions options;
 
-    void add(const Stmt &body, const KernelSpec &kernel, const KernelParameters &parameters) {
+    void add(const Stmt &body, const KernelSpec &kernel, const KernelParameters &parameters, int blocks) {
         strobe_debug(2) << "CUDA kernel " << kernel.entry << ":\n" << body << "\n";
         kernels.push_back({body, kernel.entry, parameters.device_arguments()});
-        options.entries[kernel.entry] = {kernel.threads, parameters.tensor_map_positions()};
+        options.entries[kernel.entry] = {kernel.threads, parameters.tensor_map_positions(), blocks};
     }
 };
 
@@ -73,6 +76,9 @@ KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &a
     }
     PreparedProgram prepared = prepare_operands(candidate.choices.chains > 1 ? with_chains_apart(near) : near);
     const TileProgram &program = prepared.program;
+    if (candidate.choices.chains == 1) {
+        leave_rows_to_blocks(prepared);
+    }
     LaunchPlan plan;
     plan.kernels.reserve(max_kernels);  // parameters refer to them
     plan.schedule = candidate.schedule;
@@ -93,15 +99,14 @@ KernelSources add_plan(const CudaCandidate &candidate, const PackageArguments &a
     add_preparation_kernels(prepared, arguments, package, plan, entry, before);
     KernelSources sources;
     for (size_t k = 0; k < before.size(); k++) {
-        sources.add(before[k].first, plan.kernels[k], before[k].second);
+        sources.add(before[k].first, plan.kernels[k], before[k].second, small_kernel_blocks);
     }
     KernelSpec kernel;
     kernel.entry = entry;
     kernel.work = work_of(program, arguments);
-    // Who copies what was prepared does not wait for it: the launch does.
-    kernel.overlaps = scans && prepared.tiles.empty();
+    kernel.overlaps = !plan.kernels.empty();
     StreamKernel stream(prepared, candidate.choices, arguments, package, plan, kernel, order);
-    sources.add(stream.build(), kernel, stream.parameters());
+    sources.add(stream.build(), kernel, stream.parameters(), 1);
     plan.kernels.push_back(kernel);
     package.plans.push_back(plan);
     return sources;

@@ -1,6 +1,6 @@
 #include "Prepare.h"
 
-#include "Elements.h"
+#include "FeatureRows.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -13,46 +13,6 @@ using namespace Halide::Internal;
 namespace {
 
 const int threads = 128;
-
-std::string outer_name(size_t n) {
-    return "$outer" + std::to_string(n);
-}
-
-/** Replaces tile values by what they are, the axes and outer indices by names of the preparing kernel's own. */
-class Inline : public IRMutator {
-    using IRMutator::visit;
-    const TileProgram &program;
-    const PreparedTile &tile;
-
-    Expr visit(const Variable *op) override {
-        if (op->name == tile.axis) {
-            return Variable::make(Int(32), "$position");
-        }
-        if (op->name == tile.feature) {
-            return Variable::make(Int(32), "$feature");
-        }
-        for (const TileOp &o : tile.ops) {
-            if (o.dst == op->name) {
-                return o.kind == TileOp::Kind::Reduce ? Variable::make(op->type, "$" + plain(op->name))
-                                                      : mutate(o.expr);
-            }
-        }
-        return op;
-    }
-
-public:
-    Inline(const TileProgram &program, const PreparedTile &tile) : program(program), tile(tile) {
-    }
-    Expr mutate(const Expr &e) override {
-        for (size_t n = 0; n < tile.outer.size(); n++) {
-            if (equal(e, tile.outer[n].index)) {
-                return Variable::make(Int(32), outer_name(n));
-            }
-        }
-        return IRMutator::mutate(e);
-    }
-    using IRMutator::mutate;
-};
 
 /** Collects a tile's outer indices; finds what keeps it from being computed beforehand. */
 class FindOuter : public IRVisitor {
@@ -216,7 +176,13 @@ int panels_of(const PreparedTile &tile, const TileProgram &program) {
     return (program.value(tile.name).dims[1].size + 63) / 64;
 }
 
-/** The kernel: a block a tile, a warp a row at a time, two features of each panel a lane. */
+/** How many values of the first outer dimension a block has: their rows share what depends on the position. */
+int copies_of(const PreparedTile &tile, const TileProgram &program) {
+    const int per_lane = RowLanes(program.value(tile.name).dims[1].size).per_lane;
+    return tile.outer.empty() || per_lane > 2 ? 1 : 4 / per_lane;
+}
+
+/** The kernel: a block a tile of a few heads (of what the first outer dimension is), a few lanes a row. */
 class Preparation {
     const PreparedTile &tile;
     const TileProgram &program;
@@ -225,90 +191,106 @@ class Preparation {
     KernelParameters &parameters;
     Code code;
     Elements elements;
-    const int rows, panels, features;
-    const Expr lane = thread_index() % 32;
+    const int rows, panels, copies;
+    const bool overlaps;
+    const RowLanes lanes;
 
-    /** The value of an Expr at one of the lane's features. */
-    Expr value_at(const Expr &e, int panel, int parity) {
-        const Expr feature = min(lane * 2 + (64 * panel + parity), features - 1);
-        elements.bindings["$feature"] = [feature] { return feature; };
-        return elements.row_value(e, 0);
+    Expr copy_of(int n) const {
+        return tile.outer.empty() ? Expr(0) : Code::get_int("outer", 0) + n;
+    }
+    std::set<std::string> inner() const {
+        return tile.outer.empty() ? std::set<std::string>{position_name} : std::set<std::string>{outer_name(0)};
+    }
+    std::set<std::string> middle() const {
+        return tile.outer.empty() ? std::set<std::string>{} : std::set<std::string>{position_name};
     }
 
-    void reduce(const TileOp &op) {
-        const Expr body = Inline(program, tile).mutate(op.expr);
-        const Type type = op.expr.type();
-        const std::string name = plain(op.dst);
-        code.set(name, identity_of(op.op, type));
-        for (int n = 0; n < 2 * panels; n++) {
-            const Expr inside = lane * 2 + (64 * (n / 2) + n % 2) < features;
-            const Expr value = select(inside, value_at(body, n / 2, n % 2), identity_of(op.op, type));
-            code.set(name, combine(op.op, device::get(type, name, 0), value));
+    /** Registers "outer", "tile" and "to", the block's: the first of the outer indices is that of its first copy. */
+    void decode() {
+        const auto rest = [] { return Code::get_int("rest"); };
+        const Expr tiles = Code::get_int("tiles");
+        code.set("tile", rest() % tiles);
+        code.set("rest", rest() / tiles);
+        code.set("number", Expr(0));
+        code.set("pitch", Expr(1));
+        for (size_t n = 0; n < tile.outer.size(); n++) {
+            const Expr size = parameters.extent(tile.outer[n].buffer, tile.outer[n].dim);
+            const int step = n == 0 ? copies : 1;
+            const Expr parts = (size + (step - 1)) / step, at = Code::get_int("outer", static_cast<int>(n));
+            code.set("outer", static_cast<int>(n), rest() % parts * step);
+            code.set("rest", rest() / parts);
+            code.set("number", Code::get_int("number") + at * Code::get_int("pitch"));
+            code.set("pitch", Code::get_int("pitch") * size);
         }
-        for (int mask = 16; mask > 0; mask /= 2) {
-            const Expr own = device::get(type, name, 0);
-            code.set(name, combine(op.op, own, device::shuffle_xor(own, mask)));
-        }
-        elements.bindings["$" + name] = [type, name] { return device::get(type, name, 0); };
+        code.set("number", Code::get_int("number") * tiles + Code::get_int("tile"));
+        const Expr bytes = UIntImm::make(UInt(64), uint64_t(panels) * rows * 128);
+        code.set("to", parameters.workspace(tile.workspace) + cast<uint64_t>(Code::get_int("number")) * bytes);
+        code.set("next", bytes * cast<uint64_t>(tiles));
     }
 
-    void one_row(const Expr &extent) {
-        code.set("position", Code::get_int("tile") * rows + Code::get_int("row"));
-        code.set("inside", select(Code::get_int("position") < extent, 1, 0));
-        code.set("position", min(Code::get_int("position"), extent - 1));
-        for (const TileOp &op : tile.ops) {
-            if (op.kind == TileOp::Kind::Reduce) {
-                reduce(op);
-            }
+    void bind() {
+        for (int n = 0; n < copies; n++) {
+            const Expr last = tile.outer.empty() ? Expr(0)
+                                                 : parameters.extent(tile.outer[0].buffer, tile.outer[0].dim) - 1;
+            elements.bindings[FeatureRows::name_in_row(outer_name(0), n)] = [=] { return min(copy_of(n), last); };
+            elements.bindings[FeatureRows::name_in_row(position_name, n)] = [] { return Code::get_int("position"); };
+            elements.bindings[FeatureRows::name_in_row("$inside", n)] = [] { return Code::get_int("inside"); };
         }
-        const TileOp &map = tile.ops.back();
-        const Expr value = Inline(program, tile).mutate(map.expr.as<Cast>()->value);
-        const Expr chunk = (lane / 4) ^ (Code::get_int("row") % 8);
-        for (int p = 0; p < panels; p++) {
-            for (int parity = 0; parity < 2; parity++) {
-                const Expr kept = Code::get_int("inside") != 0 && lane * 2 + (64 * p + parity) < features;
-                code.set("value", parity, select(kept, value_at(value, p, parity), 0.0f));
+        elements.bindings[position_name] = [] { return Code::get_int("position"); };
+        for (size_t n = 1; n < tile.outer.size(); n++) {
+            elements.bindings[outer_name(n)] = [n] { return Code::get_int("outer", static_cast<int>(n)); };
+        }
+    }
+
+    void store(const FeatureRows &made) {
+        for (int n = 0; n < copies; n++) {
+            Expr exists = Code::get_int("row") < rows;
+            if (!tile.outer.empty()) {
+                exists = exists && copy_of(n) < parameters.extent(tile.outer[0].buffer, tile.outer[0].dim);
             }
-            const Expr offset = Code::get_int("row") * 128 + chunk * 16 + lane % 4 * 4 + p * rows * 128;
-            code.run("store_global", {},
-                     {device::get(UInt(64), "to", 0) + cast<uint64_t>(offset),
-                      device::pack(map.expr.type().is_bfloat() ? "bf16" : "f16", Code::get_float("value", 0),
-                                   Code::get_float("value", 1))});
+            for (int k = 0; k < lanes.per_lane; k++) {
+                const Expr chunk = lanes.chunk(k), swizzled = (chunk % 8) ^ (Code::get_int("row") % 8);
+                const Expr offset = Code::get_int("row") * 128 + chunk / 8 * (rows * 128) + swizzled * 16;
+                const Expr to = device::get(UInt(64), "to", 0) +
+                                device::get(UInt(64), "next", 0) * UIntImm::make(UInt(64), n) + cast<uint64_t>(offset);
+                code.when(exists && chunk < panels * 8,
+                          [&] { code.run("store_row", {made.packed(n, k), "0"}, {to}); });
+            }
         }
     }
 
 public:
     Preparation(const PreparedTile &tile, const TileProgram &program, const PackageArguments &arguments,
-                const KernelPackage &package, KernelParameters &parameters)
+                const KernelPackage &package, KernelParameters &parameters, bool overlaps)
         : tile(tile), program(program), arguments(arguments), package(package), parameters(parameters),
           elements(program, parameters, code), rows(rows_of(tile, program)), panels(panels_of(tile, program)),
-          features(program.value(tile.name).dims[1].size) {
+          copies(copies_of(tile, program)), overlaps(overlaps), lanes(program.value(tile.name).dims[1].size) {
     }
 
     Stmt build() {
         const Expr extent = extent_of(tile, program, arguments, package, parameters);
+        code.run("grid_release");
         code.set("rest", Variable::make(Int(32), "k" + gpu_block_name(0)));
         code.set("tiles", (extent + (rows - 1)) / rows);
-        const Expr number = Code::get_int("rest");
-        const Expr bytes = cast<uint64_t>(number) * UIntImm::make(UInt(64), uint64_t(panels) * rows * 128);
-        code.set("to", parameters.workspace(tile.workspace) + bytes);
-        code.set("tile", number % Code::get_int("tiles"));
-        code.set("rest", number / Code::get_int("tiles"));
-        for (size_t n = 0; n < tile.outer.size(); n++) {
-            const Expr size = parameters.extent(tile.outer[n].buffer, tile.outer[n].dim);
-            code.set("outer", static_cast<int>(n), Code::get_int("rest") % size);
-            code.set("rest", Code::get_int("rest") / size);
-            elements.bindings[outer_name(n)] = [n] { return Code::get_int("outer", static_cast<int>(n)); };
-        }
-        elements.bindings["$position"] = [] { return Code::get_int("position"); };
-        code.set("row", thread_index() / 32);
+        decode();
+        bind();
+        const FeatureRows made(program, tile, parameters, elements, middle(), inner(), copies);
+        code.emit(made.once());
+        code.set("row", thread_index() / lanes.lanes);
         code.loop(
             "rows",
             [&] {
-                one_row(extent);
-                code.set("row", Code::get_int("row") + threads / 32);
+                code.set("position", Code::get_int("tile") * rows + Code::get_int("row"));
+                code.set("inside", select(Code::get_int("position") < extent, 1, 0));
+                code.set("position", min(Code::get_int("position"), extent - 1));
+                code.emit(made.each());
+                store(made);
+                code.set("row", Code::get_int("row") + threads / lanes.lanes);
             },
-            [&] { return Code::get_int("row") < rows; });
+            [&] { return Code::get_int("row") - thread_index() / lanes.lanes < rows; });
+        if (overlaps) {
+            code.run("grid_wait");  // who waits for this kernel waits for the ones before it, too
+        }
         Stmt body = elements.with_kernel_values(code.finish());
         body = For::make("k" + gpu_thread_name(0), 0, threads, ForType::GPUThread, Partition::Never, DeviceAPI::CUDA,
                          body);
@@ -349,10 +331,27 @@ PreparedProgram prepare_operands(const TileProgram &program) {
     return result;
 }
 
+void leave_rows_to_blocks(PreparedProgram &prepared) {
+    const TileProgram &program = prepared.program;
+    for (PreparedTile &tile : prepared.tiles) {
+        // An axis that no index names has the same rows at each of its points.
+        tile.in_block = tile.axis == program.query.name &&
+                        std::all_of(program.grid.begin(), program.grid.end(), [&](const Axis &axis) {
+                            return std::any_of(tile.outer.begin(), tile.outer.end(), [&](const PreparedTile::Outer &o) {
+                                const Variable *v = o.index.as<Variable>();
+                                return v && v->name == axis.name;
+                            });
+                        });
+    }
+}
+
 void add_preparation_kernels(PreparedProgram &prepared, const PackageArguments &arguments, KernelPackage &package,
                              LaunchPlan &plan, const std::string &entry,
                              std::vector<std::pair<Stmt, KernelParameters>> &bodies) {
     for (PreparedTile &tile : prepared.tiles) {
+        if (tile.in_block) {
+            continue;
+        }
         WorkspaceSpec memory;
         const int rows = rows_of(tile, prepared.program);
         memory.element_bytes = panels_of(tile, prepared.program) * rows * 128;
@@ -365,10 +364,14 @@ void add_preparation_kernels(PreparedProgram &prepared, const PackageArguments &
         KernelSpec kernel;
         kernel.entry = entry + "_prepare_" + std::to_string(plan.kernels.size());
         kernel.threads = threads;
+        kernel.overlaps = !plan.kernels.empty();
         kernel.work = memory.elements;
+        if (!tile.outer.empty()) {
+            kernel.work[1].divisor = copies_of(tile, prepared.program);
+        }
         plan.kernels.push_back(kernel);
         KernelParameters parameters(arguments, plan.kernels.back());
-        const Stmt body = Preparation(tile, prepared.program, arguments, package, parameters).build();
+        const Stmt body = Preparation(tile, prepared.program, arguments, package, parameters, kernel.overlaps).build();
         bodies.emplace_back(body, parameters);
     }
 }

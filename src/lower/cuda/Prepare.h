@@ -24,6 +24,7 @@ struct PreparedTile {
         int dim = 0;
     };
     std::vector<Outer> outer;  // further dimensions of the whole operand
+    bool in_block = false;     // the block whose rows these are computes them, without a kernel before
     int workspace = -1;
 };
 
@@ -35,6 +36,9 @@ struct PreparedProgram {
 
 /** Takes apart what can be computed beforehand; the rest stays as it is. */
 PreparedProgram prepare_operands(const TileProgram &program);
+
+/** Leaves to the blocks what each block of rows needs by itself: tiles of rows that no other block has. */
+void leave_rows_to_blocks(PreparedProgram &prepared);
 
 /** Adds a workspace and a kernel for each prepared tile to the plan; `bodies` gets the
  * kernels. The plan's kernels must not move in memory from here on. */

@@ -26,7 +26,7 @@ bool StreamKernel::moves(const Expr &coordinate) const {
  * of a block. A group's head takes two divisions, more than all else about a copy. */
 void StreamKernel::set_coordinates(Code &code, Elements &elements) {
     for (const Operand &o : operands) {
-        for (size_t n = 0; o.prepared && n < o.prepared->outer.size(); n++) {
+        for (size_t n = 0; o.prepared && !o.in_block() && n < o.prepared->outer.size(); n++) {
             code.set("at_" + plain(o.name), static_cast<int>(n), elements.row_value(o.prepared->outer[n].index, 0));
         }
         for (size_t d = 0; o.streamed && !o.prepared && d < o.load->expr.as<Call>()->args.size(); d++) {
@@ -155,10 +155,11 @@ Stmt StreamKernel::producer() {
     Elements elements(program, params, code);
     elements.last_row = [this] { return last_row(program.query_tile); };
     int row_bytes = 0;
-    bool rows_prepared = false;
+    bool rows_prepared = false, waits = false;
     for (const Operand &o : operands) {
         rows_prepared |= o.prepared && !o.streamed;
-        row_bytes += o.streamed ? 0 : o.stage_bytes();
+        waits |= o.prepared && !o.in_block();
+        row_bytes += o.streamed || o.in_block() ? 0 : o.stage_bytes();
         if (!o.prepared) {
             code.run("tensor_prefetch", {}, {params.tensor_map(o.tensor_map)});
         }
@@ -167,6 +168,10 @@ Stmt StreamKernel::producer() {
     code.set("works", Expr(0));
     code.set("iteration", Expr(0));
     code.set("batches", Expr(0));
+    if (waits) {  // for what other kernels compute
+        code.run("grid_wait");
+        code.run("fence_copies");
+    }
     if (scans()) {
         receive_batch(code);
     }
@@ -186,7 +191,7 @@ Stmt StreamKernel::producer() {
             }
             code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)});
             for (const Operand &o : operands) {
-                if (!o.streamed) {
+                if (!o.streamed && !o.in_block()) {
                     produce_operand(code, elements, o, Code::get_int("works"));
                 }
             }

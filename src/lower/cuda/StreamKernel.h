@@ -54,6 +54,10 @@ struct Operand {
     int stage_bytes() const {
         return panels() * panel_bytes();
     }
+    /** The consumers compute it, each warpgroup its own rows; nobody copies anything. */
+    bool in_block() const {
+        return prepared && prepared->in_block;
+    }
 };
 
 /** An output fragment, staged in shared memory on its way out. */
@@ -231,6 +235,7 @@ private:
     Stmt consumer();
     Stmt consumer_of_chain();
     void consume_block(Code &code, Elements &elements);
+    void compute_rows(Code &code, Elements &elements, const Operand &o);
     void consume_range(Code &code, Elements &elements);
     void finish_run(Code &code);
     void skip_tile(Code &code);
