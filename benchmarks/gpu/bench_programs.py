@@ -4,7 +4,9 @@
 
 Packages are <algorithm>_<dtype>_<head dim>[_<value dim>][_<schedule>].skp; those of one algorithm and its
 dimensions compete. The systems of a case take turns, twice, the second time in the opposite order; the time is
-triton.testing.do_bench's median, which clears the L2 cache before each launch. `plain` is our own causal package.
+triton.testing.do_bench's median, which clears the L2 cache before each launch. `plain` is our own causal package,
+`wider` our own package of the same algorithm with the next multiple of 64 features. TFLOP/s count the products of
+matrices that the algorithm asks for, and of causal ones the live half.
 """
 
 import argparse
@@ -56,12 +58,30 @@ def cases():
         for name in ("sigmoid", "sinks", "rope"):
             share = "15 %" if name == "rope" else "10 %"
             yield Case(name, d, d, 4, 16, 4096, peers=("plain",), bar=f"within {share} of plain")
+    for name in ("full", "causal"):
+        for d in (40, 48, 72, 80, 96, 104):
+            yield Case(name, d, d, 4, 16, 4096, peers=("wider",), bar="0.8 of the next multiple of 64's TFLOP/s")
     for name, d, dv in (("causal", 192, 128), ("mla", 192, 128), ("mla", 576, 512)):
         yield Case(name, d, dv, 4, 16, 4096, peers=())
 
 
+CAUSAL = ("causal", "mla", "rope", "sigmoid", "sinks")
+
+
+def flops(case):
+    """Of the products of matrices: two an element of each."""
+    features = case.d + case.dv
+    if case.name == "differential_full":
+        features *= 2
+    if case.name == "ipa":
+        features += 3 * (programs.POINTS + programs.VALUE_POINTS) + programs.PAIR
+    elements = case.s * (case.s + 1) / 2 if case.name in CAUSAL else case.s**2
+    sequences = case.b * case.h * (case.n if case.name == "evoformer" else 1)
+    return 2 * features * elements * sequences
+
+
 def tensors_of(case):
-    if case.name == "causal":
+    if case.name in ("full", "causal"):
         program = programs.Program(programs.usual, None)
     else:
         program = programs.program(case.name, case.dv)
@@ -130,10 +150,18 @@ def flex_evoformer(case, t, scalars):
     return run, lambda: run().unflatten(0, (case.b, n))
 
 
+def wider(case):
+    return dataclasses.replace(case, d=-(-case.d // 64) * 64, dv=-(-case.dv // 64) * 64)
+
+
 def peer(case, system, program, t, scalars, options):
     """(label, timed, output) of another system."""
     if system == "plain":
         return [(label, call, None) for label, call, _ in strobe(case, "causal", t, scalars, options.packages, options.library)]
+    if system == "wider":
+        _, tensors, values = tensors_of(wider(case))
+        found = strobe(wider(case), case.name, tensors, values, options.packages, options.library)
+        return [(label.replace("strobe", "wider"), call, None) for label, call, _ in found]
     if system == "flex":
         timed, check = flex_evoformer(case, t, scalars) if case.name == "evoformer" else two_flex_calls(t, scalars)
         return [("flex", timed, check)]
@@ -171,14 +199,27 @@ def measure(case, options):
     for turn in (ready, ready[::-1]):
         for label, timed in turn:
             times.setdefault(label, []).append(do_bench(timed, warmup=options.warmup, rep=options.rep, return_mode="median"))
-    rows = [dict(dataclasses.asdict(case), system=label, ms=sum(ms) / len(ms)) for label, ms in times.items()]
+    rows = []
+    for label, ms in times.items():
+        timed, mean = wider(case) if label.startswith("wider") else case, sum(ms) / len(ms)
+        figures = dict(ms=round(mean, 5), tflops=round(flops(timed) / mean / 1e9, 1))
+        rows.append(result(case, timed, label, **figures, ms_runs=[round(x, 5) for x in ms], drift=round(max(ms) / min(ms) - 1, 4)))
     show(case, rows, errors)
-    return rows + [dict(dataclasses.asdict(case), system=label, error=text) for label, text in errors.items()]
+    return rows + [result(case, case, label, error=text) for label, text in errors.items()]
+
+
+def result(case, timed, label, **measured):
+    """A row as the result files name it; `case` is what the rows of one comparison share."""
+    system, _, schedule = label.partition(" ")
+    sizes = dict(B=timed.b, N=timed.n, H=timed.h, S=timed.s, Sk=timed.s, D=timed.d, Dv=timed.dv)
+    named = dict(case=case.label(), variant=case.name, system=system, schedule=schedule, dtype="bf16")
+    return dict(named, **sizes, bar=case.bar, **measured)
 
 
 def show(case, rows, errors):
     best = min((row["ms"] for row in rows if row["system"].startswith("strobe")), default=math.nan)
-    text = "  ".join(f"{row['system']} {row['ms'] * 1e3:.1f} us ({row['ms'] / best:.2f}x)" for row in rows)
+    figures = lambda row: f"{row['ms'] * 1e3:.1f} us {row['tflops']:.0f} TFLOP/s ({row['ms'] / best:.2f}x)"
+    text = "  ".join(f"{row['system']} {row['schedule']}".strip() + f" {figures(row)}" for row in rows)
     print(f"{case.label():48} {text}  {'bar: ' + case.bar if case.bar else ''}", flush=True)
     for system, error in errors.items():
         print(f"    {system}: {error}", flush=True)
