@@ -107,6 +107,13 @@ std::string architecture_of(int device) {
 
 }  // namespace
 
+bool is_device_current(int device) {
+    const cuda::Driver &driver = cuda::driver();
+    cuda::Context context = nullptr;
+    cuda::Device current = -1;
+    return driver.ctx_get_current(&context) == 0 && context && driver.ctx_get_device(&current) == 0 && current == device;
+}
+
 void make_context_current(int device) {
     const cuda::Driver &driver = cuda::driver();
     cuda::Context context = nullptr;

@@ -62,7 +62,8 @@ void add_to_family(int64_t family, const std::string &text);
 /** The first program of the family for which `fits` gives true, else null; one that does not exist has none. */
 Program *find_in_family(int64_t family, const std::function<bool(Program &)> &fits);
 
-
+/** The calling thread's CUDA context is one of this device. */
+bool is_device_current(int device);
 /** Threads that torch starts may have no CUDA context yet. */
 void make_context_current(int device);
 

@@ -71,8 +71,8 @@ def prepare(algorithms: list[str], architecture: str) -> int:
     failed = 0
     for algorithm in algorithms:
         try:
-            what, milliseconds = _library.ask("strobe_python_prepare", algorithm, architecture).split()
-            _line("ok", what, f"{algorithm} for {architecture}, {float(milliseconds):.0f} ms")
+            what, took, processor = _library.ask("strobe_python_prepare", algorithm, architecture).split()
+            _line("ok", what, f"{algorithm} for {architecture}, {float(took):.0f} ms, {float(processor):.1f} ms of processor time")
         except StrobeError as error:
             _line("NO", "refused", f"{algorithm}: {error}")
             failed += 1

@@ -37,6 +37,7 @@ def _names(code: types.CodeType) -> tuple[str, ...]:
 
 
 _codes: dict[int, types.CodeType] = {}
+_by_code_alone: dict[int, tuple] = {}  # keys of functions whose code names nothing
 
 
 class _Unknown(Exception):
@@ -98,6 +99,14 @@ def signature(function: Callable | None, tensors: list[torch.Tensor]) -> Any:
     if function is None:
         return "none"
     try:
+        if type(function) is types.FunctionType and function.__closure__ is None and function.__defaults__ is None:
+            code = function.__code__
+            known = _by_code_alone.get(id(code))
+            if known is not None and function.__kwdefaults__ is None:
+                return known
+            if not _names(code) and function.__kwdefaults__ is None:
+                known = _by_code_alone[id(code)] = _function(function, tensors, set())
+                return known
         return _walk(function, tensors, set())
     except (_Unknown, ValueError):  # ValueError: a cell that is still empty
         return None

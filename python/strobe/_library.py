@@ -149,11 +149,23 @@ torch.library.register_fake("strobe::attention", _fake)
 torch.library.register_fake("strobe::_of_family", lambda family, tensors, scalars: [])  # none fits: the text is called
 torch.library.register_autograd("strobe::attention", no_backward("strobe.attention"))
 
-#: Skips the autograd key, which costs more than all else in the call, where the caller made sure that no gradient is asked for.
+#: Skips the autograd key, which costs as much as the call, where the caller made sure that no gradient is asked for.
 below_autograd = torch._C._AutoDispatchBelowAutograd
 
 #: attention(algorithm: str, tensors: Tensor[], scalars: float[]) -> Tensor[]
 attention = torch.ops.strobe.attention.default
 
-#: of_family(family: int, tensors: Tensor[], scalars: float[]) -> Tensor[], empty where no program of the family fits
-of_family = torch.ops.strobe._of_family.default
+
+def family_call(tensors: int, outputs: int):
+    """call(family: int, *tensors, scalar: float) for so many tensors and outputs: one tensor or several, or None, or none of
+    them, where no program of the family fits. There is no gradient."""
+    one_by_one = getattr(torch.ops.strobe, f"_call_{tensors}_{outputs}", None)
+    if one_by_one is not None:
+        return one_by_one.default._op  # without the layer that would look for other overloads
+    of_family = torch.ops.strobe._of_family.default
+
+    def call(family: int, *arguments):
+        found = of_family(family, arguments[:-1], arguments[-1:])
+        return (found[0] if found else None) if outputs == 1 else found
+
+    return call

@@ -14,7 +14,8 @@ import torch
 from torch.fx import GraphModule, Node
 
 from ._library import ask, attention
-from ._region import NotRegion, Reader, Region, is_end, name_of, same
+from ._nodes import NotRegion, is_end, name_of, same
+from ._region import Reader, Region
 from .errors import StrobeError
 
 

@@ -24,6 +24,8 @@ class GradientError(StrobeError, NotImplementedError):
 
 
 def operator_error(error: RuntimeError) -> Exception:
-    """What an operator threw through LibTorch, as one of our classes if it is about the arguments."""
+    """What an operator threw through LibTorch, as one of our classes if it is about the arguments or the algorithm."""
     text = str(error)
+    if text.startswith("Output "):
+        return CompileError(text)
     return ArgumentError(text) if text.startswith(("In ", "algorithm text")) else error

@@ -11,10 +11,11 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 import torch
 
 from . import _expr as ex
+from . import _in_graph
 from ._algorithm import Algorithm, softmax_attention
 from ._closure import signature
 from ._dtypes import DTYPES
-from ._library import ask, attention, below_autograd, of_family
+from ._library import ask, attention, below_autograd, family_call
 from ._trace import Trace, trace_function
 from .errors import ArgumentError, GradientError, operator_error
 
@@ -35,11 +36,13 @@ class Family:
 
     number: int
     captured: tuple[int, ...]  # positions among the tensors that the functions hold
+    call: Callable  # of _library.family_call
 
 
 _families: dict[Any, tuple[Family, ...]] = {}  # several where it depends on types which tensors are read
 _lock = threading.RLock()
 _announced: set[str] = set()
+_is_compiling, _grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled  # found faster than in torch
 _QUERY_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 _PLAIN_TENSORS = (torch.Tensor, torch.nn.Parameter)
 
@@ -87,56 +90,87 @@ def flex_attention(
         GradientError: a tensor requires grad while grad mode is on; there is no backward pass yet.
     """
     del kernel_options
-    if torch.compiler.is_compiling():
-        return _outside(query, key, value, score_mod, block_mask, scale, enable_gqa, return_lse, return_aux=return_aux)
+    if _is_compiling():
+        capture = _captured if _in_graph.available else _outside
+        return capture(query, key, value, score_mod, block_mask, scale, enable_gqa, return_lse, return_aux=return_aux)
     mask_mod = block_mask if block_mask is None or type(block_mask) is FunctionType else _mask_mod_of(block_mask)
+    lse, max_scores = (bool(return_lse), False) if return_aux is None else _wanted(return_lse, return_aux)
     held: list[torch.Tensor] = []
-    functions = (signature(score_mod, held), signature(mask_mod, held))
-    if return_aux is None:
-        lse, max_scores = bool(return_lse), False
-    else:
-        if return_lse:
-            raise ArgumentError("return_lse and return_aux exclude each other; ask for AuxRequest(lse=True)")
-        lse, max_scores = bool(getattr(return_aux, "lse", False)), bool(getattr(return_aux, "max_scores", False))
-    family_key = None if None in functions else (functions, bool(enable_gqa), lse, max_scores)
+    score_key, mask_key = signature(score_mod, held), signature(mask_mod, held)
+    family_key = None if score_key is None or mask_key is None else (score_key, mask_key, bool(enable_gqa), lse, max_scores)
     outputs = None
     for family in _families.get(family_key, ()):
-        outputs = outputs or _call_again(family, query, key, value, held, scale)
-    if not outputs:
+        outputs = _call_again(family, query, key, value, held, scale)
+        if outputs is not None:
+            break
+    if outputs is None:
         wanted = (lse, max_scores)
         outputs = _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wanted, held, family_key)
-    if return_aux is not None:
-        rest = list(outputs[1:])
-        return outputs[0], AuxOutput(lse=rest.pop(0) if lse else None, max_scores=rest.pop(0) if max_scores else None)
-    return (outputs[0], outputs[1]) if return_lse else outputs[0]
+    return _as_asked(outputs, return_aux, lse, max_scores)
+
+
+def _as_asked(outputs, return_aux: Any, lse: bool, max_scores: bool) -> Any:
+    """What flex_attention gives, of the output or outputs."""
+    if return_aux is None:
+        return (outputs[0], outputs[1]) if lse else outputs
+    if not (lse or max_scores):
+        return outputs, AuxOutput()
+    return outputs[0], AuxOutput(lse=outputs[1] if lse else None, max_scores=outputs[-1] if max_scores else None)
+
+
+def _wanted(return_lse: bool, return_aux: Any) -> tuple[bool, bool]:
+    """Whether lse and max_scores are."""
+    if return_lse:
+        raise ArgumentError("return_lse and return_aux exclude each other; ask for AuxRequest(lse=True)")
+    return bool(getattr(return_aux, "lse", False)), bool(getattr(return_aux, "max_scores", False))
+
+
+def _captured(query, key, value, score_mod, block_mask, scale, enable_gqa, return_lse, return_aux) -> Any:
+    """The call in a graph that is being captured."""
+    lse, max_scores = (bool(return_lse), False) if return_aux is None else _wanted(return_lse, return_aux)
+    mask_mod = _mask_mod_of(block_mask)
+    if torch.compiler.is_dynamo_compiling():
+        query, key, value = _autocast(query, key, value)
+        outputs = _in_graph.flex_attention(query, key, value, score_mod, mask_mod, scale, bool(enable_gqa), lse, max_scores)
+    else:
+        outputs = by_text(*_autocast(query, key, value), score_mod, mask_mod, scale, enable_gqa, lse, max_scores)
+    return _as_asked(outputs if len(outputs) > 1 else outputs[0], return_aux, lse, max_scores)
 
 
 @torch.compiler.disable
 def _outside(*args, **kwargs):
-    """Dynamo cannot follow the tracing of functions: a graph that it compiles ends here, and another begins behind."""
+    """Where Dynamo cannot follow, a graph ends here, and another begins behind."""
     return flex_attention(*args, **kwargs)
 
 
-def _call_again(family: Family, query, key, value, held: list[torch.Tensor], scale) -> list[torch.Tensor]:
-    """The outputs if a program of the family fits; else none: what follows finds out why. This is each call's path."""
+def by_text(query, key, value, score_mod, mask_mod, scale, enable_gqa, lse: bool, max_scores: bool) -> list[torch.Tensor]:
+    """Traces, and calls the operator with the text, which graphs can keep."""
+    _check(query, key, value, enable_gqa)
+    scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    text, captured, _ = _trace(score_mod, mask_mod, _shape_key(query, key, value, enable_gqa, scale), lse, max_scores, [])
+    return attention(text, [query, key, value, *captured], [scale])
+
+
+def _call_again(family: Family, query, key, value, held: list[torch.Tensor], scale) -> Any:
+    """The output or outputs if a program of the family fits; else None: what follows finds out why. This is each call's path."""
     if type(query) not in _PLAIN_TENSORS or type(key) not in _PLAIN_TENSORS or type(value) not in _PLAIN_TENSORS:
-        return []
-    tensors = [query, key, value, *[held[n] for n in family.captured]]
-    if torch.is_grad_enabled():
-        for t in tensors:
-            if t.requires_grad:
-                return []
-    if _any_autocast() or not query.dim():
-        return []
+        return None
+    captured = [held[n] for n in family.captured] if family.captured else ()
+    if _grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad
+                                    or any(t.requires_grad for t in captured)):
+        return None
+    if _any_autocast() or _dispatch_modes() or not query.dim():
+        return None
     try:
-        with below_autograd():
-            return of_family(family.number, tensors, [query.size(-1) ** -0.5 if scale is None else float(scale)])
+        scale = query.size(-1) ** -0.5 if scale is None else float(scale)
+        outputs = family.call(family.number, query, key, value, *captured, scale)
     except RuntimeError as error:
         raise operator_error(error) from None
+    return outputs if type(outputs) is torch.Tensor or (outputs and outputs[0] is not None) else None
 
 
-def _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wanted, held, family_key) -> list[torch.Tensor]:
-    """Checks the arguments, traces the functions, and runs the text; the next call finds it in the family."""
+def _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wanted, held, family_key) -> Any:
+    """The output or outputs. Checks the arguments, traces the functions, and runs the text; the next call finds it in the family."""
     query, key, value = _autocast(query, key, value)
     _check(query, key, value, enable_gqa)
     _check_gradients(query, key, value, held)
@@ -151,16 +185,17 @@ def _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wante
     except RuntimeError as error:
         raise operator_error(error) from None
     if family_key is not None and not fixed:
-        _remember(family_key, text, tuple(next(n for n, t in enumerate(held) if t is c) for c in captured))
-    return outputs
+        places = tuple(next(n for n, t in enumerate(held) if t is c) for c in captured)
+        _remember(family_key, text, places, len(outputs))
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
-def _remember(family_key, text: str, captured: tuple[int, ...]) -> None:
+def _remember(family_key, text: str, captured: tuple[int, ...], outputs: int) -> None:
     with _lock:
         families = _families.get(family_key, ())
         family = next((f for f in families if f.captured == captured), None)
         if family is None:
-            family = Family(int(ask("strobe_python_new_family")), captured)
+            family = Family(int(ask("strobe_python_new_family")), captured, family_call(3 + len(captured), outputs))
             _families[family_key] = (*families, family)
         ask("strobe_python_add_to_family", str(family.number), text)
 
@@ -169,7 +204,7 @@ def _shape_key(query, key, value, enable_gqa: bool, scale: float) -> tuple:
     """What of the tensors is written into the text."""
     gqa = enable_gqa and query.shape[1] != key.shape[1]
     same_batch = key.shape[0] == query.shape[0]
-    return query.dtype, query.shape[-1], value.shape[-1], gqa, same_batch, 1e-6 <= scale <= 1e6
+    return query.dtype, int(query.shape[-1]), int(value.shape[-1]), gqa, same_batch, 1e-6 <= scale <= 1e6
 
 
 def _announce(device: torch.device) -> None:
@@ -200,6 +235,8 @@ def _mask_mod_of(block_mask) -> Optional[MaskMod]:
 
 #: Whether autocast is on for any kind of device: then _autocast() looks closer.
 _any_autocast = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
+#: How many dispatch modes watch: they are shown the operator with the text, which means something elsewhere, too.
+_dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
 
 
 def _autocast(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:

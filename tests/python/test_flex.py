@@ -281,7 +281,7 @@ def test_gradients_are_refused():
 
 
 def test_inside_a_compiled_model():
-    """The graph breaks at the call; new lengths compile nothing after the second, and the trace is used again."""
+    """The call is part of the graph; new lengths compile nothing after the second."""
     slopes = torch.rand(4)
 
     def model(query, key, value):
