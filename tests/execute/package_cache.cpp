@@ -177,6 +177,19 @@ TEST_F(Cache, RefusesFoldersThatAreNotPrivate) {
     expect_refused(folder / "file", "is not a folder");
 }
 
+TEST_F(Cache, RefusesAnotherUsersFolder) {
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "only root can give a folder away";
+    }
+    fs::create_directories(folder / "theirs" / "inner");
+    chmod((folder / "theirs" / "inner").c_str(), 0700);
+    ASSERT_EQ(chown((folder / "theirs" / "inner").c_str(), 54321, 54321), 0);
+    expect_refused(folder / "theirs" / "inner", "it must be yours");
+    ASSERT_EQ(chown((folder / "theirs").c_str(), 54321, 54321), 0);
+    ASSERT_EQ(chown((folder / "theirs" / "inner").c_str(), 0, 0), 0);
+    expect_refused(folder / "theirs" / "inner", "belongs to another user");
+}
+
 TEST_F(Cache, RefusesAnEntryThatIsALink) {
     const PackageCache cache(folder / "c");
     cache.publish("a", package_for("a"));
