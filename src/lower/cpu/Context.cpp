@@ -1,5 +1,6 @@
 #include "Context.h"
 
+#include "Strips.h"
 #include "VectorMath.h"
 #include "support/Error.h"
 
@@ -66,15 +67,26 @@ bool has_fused_multiply_add(const Target &t) {
 
 }  // namespace
 
-RegisterBlock register_block(const Target &target) {
+RegisterBlock register_block(const Target &target, int size) {
     const bool many = target.has_feature(Target::AVX512) || target.has_feature(Target::AVX512_Skylake) ||
                       (target.arch == Target::ARM && target.bits == 64);
-    return many ? RegisterBlock{8, 3} : RegisterBlock{6, 2};
+    const int lanes = std::max(1, target.natural_vector_size<float>());
+    // Accumulators, one vector operand each, one broadcast. Fewer vectors need more loads for each product.
+    const std::vector<RegisterBlock> shapes = many ? std::vector<RegisterBlock>{{6, 4}, {8, 3}, {12, 2}} :
+                                                     std::vector<RegisterBlock>{{6, 2}};
+    auto cost = [&](const RegisterBlock &b) {
+        const int width = b.vectors * lanes;
+        return (size + width - 1) / width * width * (1 + 0.5 / b.vectors);
+    };
+    return *std::min_element(shapes.begin(), shapes.end(),
+                             [&](const RegisterBlock &a, const RegisterBlock &b) { return cost(a) < cost(b); });
 }
 
 Context::Context(const TileProgram &p, const Target &t)
-    : program(p), target(t), lanes(std::max(1, t.natural_vector_size<float>())), block(register_block(t)),
-      storage(place_values(p, lanes, block.vectors)) {
+    : program(p), target(t), lanes(std::max(1, t.natural_vector_size<float>())),
+      strips(divide_rows(p, lanes * register_block(t, p.query_tile).vectors)),
+      storage(place_values(p, lanes, strips)) {
+    share_storage(p, strips, storage);
 }
 
 const TileStorage &Context::at(const std::string &value) const {

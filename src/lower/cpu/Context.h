@@ -14,14 +14,14 @@ struct RegisterBlock {
     int rows = 6, vectors = 2;
 };
 
-/** The shape that fits the vector registers of \p target. */
-RegisterBlock register_block(const Halide::Target &target);
+/** The shape that fits the vector registers of \p target, for \p size elements along the vectors. */
+RegisterBlock register_block(const Halide::Target &target, int size);
 
 struct Context {
     const TileProgram &program;
     Halide::Target target;
     int lanes = 8;
-    RegisterBlock block;
+    Strips strips;
     std::map<std::string, TileStorage> storage;
 
     Context(const TileProgram &program, const Halide::Target &target);

@@ -11,7 +11,7 @@ using namespace Halide::Internal;
 
 namespace {
 
-/** dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n]. */
+/** dst[m, n] (+)= sum over k of a[m, k] * b[k, n]; vectors along n. */
 struct Product {
     const Context &context;
     const TileStorage &dst, &a, &b;
@@ -22,18 +22,21 @@ struct Product {
         return Load::make(s.type.with_lanes(s.lanes), s.name, s.ramp(point, s.lanes), Buffer<>(), Parameter(),
                           const_true(s.lanes), ModulusRemainder());
     }
-    Stmt kernel(int rows, int vectors, const Expr &first_row, const Expr &panel) const;
+    Stmt kernel(const RegisterBlock &block, const Expr &first_row, const Expr &first_vector) const;
+    Stmt all_rows(const RegisterBlock &block, const Expr &first_vector) const;
     Stmt lower() const;
 };
 
 /** Accumulates rows x vectors of dst in registers. */
-Stmt Product::kernel(int rows, int vectors, const Expr &first_row, const Expr &panel) const {
-    const int lanes = dst.lanes;
+Stmt Product::kernel(const RegisterBlock &block, const Expr &first_row, const Expr &first_vector) const {
+    const int lanes = dst.lanes, rows = block.rows, vectors = block.vectors;
     const Type t = dst.type, wide = t.with_lanes(lanes);
     const std::string acc = unique_name("accumulators"), step = unique_name(k.axis + ".at");
     auto slot = [&](int r, int v) { return Ramp::make((r * vectors + v) * lanes, 1, lanes); };
-    auto column = [&](int v) { return Coord{simplify(panel * (vectors * lanes) + v * lanes), Expr(), Expr()}; };
-    auto at = [&](int r, int v) { return Point{{m.axis, {simplify(first_row + r), Expr(), Expr()}}, {n.axis, column(v)}}; };
+    auto column = [&](int v) { return Coord{simplify((first_vector + v) * lanes), Expr(), Expr()}; };
+    auto at = [&](int r, int v) {
+        return Point{{m.axis, {simplify(first_row + r), Expr(), Expr()}}, {n.axis, column(v)}};
+    };
     auto store = [&](int r, int v, const Expr &value) {
         return Store::make(acc, value, slot(r, v), Parameter(), const_true(lanes), ModulusRemainder());
     };
@@ -45,7 +48,8 @@ Stmt Product::kernel(int rows, int vectors, const Expr &first_row, const Expr &p
     std::vector<Stmt> init, body, result;
     std::vector<std::pair<std::string, Expr>> lets;
     for (int v = 0; v < vectors; v++) {
-        lets.emplace_back(unique_name("operand.b"), cast(wide, vector_of(b, Point{{k.axis, walk}, {n.axis, column(v)}})));
+        lets.emplace_back(unique_name("operand.b"),
+                          cast(wide, vector_of(b, Point{{k.axis, walk}, {n.axis, column(v)}})));
     }
     for (int r = 0; r < rows; r++) {
         Expr row = cast(t, a.load(Point{{m.axis, {simplify(first_row + r), Expr(), Expr()}}, {k.axis, walk}}));
@@ -70,33 +74,45 @@ Stmt Product::kernel(int rows, int vectors, const Expr &first_row, const Expr &p
     return Allocate::make(acc, t, MemoryType::Stack, {rows * vectors * lanes}, const_true(), s);
 }
 
-/** Panels outermost: one stays in the first-level cache while all rows pass. Rows
- * that do not fill a block go in blocks of half the size and so on. */
-Stmt Product::lower() const {
-    const RegisterBlock &block = context.block;
-    const std::string panel = unique_name("panel"), turn = unique_name("block");
-    const Expr p = Variable::make(Int(32), panel), turns = Variable::make(Int(32), turn);
-    const Expr rows = context.valid(m);
-    std::vector<Stmt> kernels;
-    kernels.push_back(make_loop(turn, simplify(rows / block.rows), kernel(block.rows, block.vectors, turns * block.rows, p)));
+/** Rows that do not fill a block go in blocks of half the size and so on. */
+Stmt Product::all_rows(const RegisterBlock &block, const Expr &first_vector) const {
+    const std::string turn = unique_name("block");
+    const Expr turns = Variable::make(Int(32), turn), rows = context.valid(m);
+    Stmt whole = make_loop(turn, simplify(rows / block.rows), kernel(block, turns * block.rows, first_vector));
     const Expr rest = simplify(rows % block.rows);
-    if (!is_const_zero(rest)) {
-        const std::string name = unique_name("rows.first"), left = unique_name("rows.rest");
-        const Expr first = Variable::make(Int(32), name), r = Variable::make(Int(32), left);
-        int size = 1;
-        while (size * 2 < block.rows) {
-            size *= 2;
-        }
-        std::vector<Stmt> ladder;
-        for (; size >= 1; size /= 2) {
-            const Expr done = simplify(r / (2 * size) * (2 * size));
-            ladder.push_back(IfThenElse::make(r % (2 * size) >= size, kernel(size, block.vectors, first + done, p)));
-        }
-        Stmt s = LetStmt::make(name, rows - r, Block::make(ladder));
-        kernels.push_back(LetStmt::make(left, rest, s));
+    if (is_const_zero(rest)) {
+        return whole;
     }
-    const int width = block.vectors * context.lanes;
-    return make_loop(panel, simplify((context.valid(n) + (width - 1)) / width), Block::make(kernels));
+    const std::string name = unique_name("rows.first"), left = unique_name("rows.rest");
+    const Expr first = Variable::make(Int(32), name), r = Variable::make(Int(32), left);
+    int size = 1;
+    while (size * 2 < block.rows) {
+        size *= 2;
+    }
+    std::vector<Stmt> ladder;
+    for (; size >= 1; size /= 2) {
+        const Expr done = simplify(r / (2 * size) * (2 * size));
+        ladder.push_back(IfThenElse::make(r % (2 * size) >= size,
+                                          kernel({size, block.vectors}, first + done, first_vector)));
+    }
+    Stmt s = LetStmt::make(name, rows - r, Block::make(ladder));
+    return Block::make(whole, LetStmt::make(left, rest, s));
+}
+
+/** Groups of vectors outermost: theirs of b stay in the first-level cache while all rows pass. */
+Stmt Product::lower() const {
+    const RegisterBlock block = register_block(context.target, n.size);
+    const RegisterBlock narrow = {8, 1};
+    const std::string group = unique_name("group");
+    const Expr g = Variable::make(Int(32), group);
+    const Expr vectors = simplify((context.valid(n) + (dst.lanes - 1)) / dst.lanes);
+    const Expr whole = simplify(vectors / block.vectors), rest = simplify(vectors % block.vectors);
+    Stmt s = make_loop(group, whole, all_rows(block, g * block.vectors));
+    if (!is_const_zero(rest)) {
+        const std::string one = unique_name("vector");
+        s = Block::make(s, make_loop(one, rest, all_rows(narrow, whole * block.vectors + Variable::make(Int(32), one))));
+    }
+    return s;
 }
 
 /** Copies all elements, rounded to \p round. */
@@ -163,24 +179,26 @@ Stmt lower_contract(const Context &context, const TileOp &op) {
     };
     strobe_internal_assert(a.has(op.axis) && b.has(op.axis)) << "contraction into " << op.dst << " lacks " << op.axis;
     const TileDim k = dim(b, op.axis);
-    const bool matrix = dst.dims.size() == 2 && !dst.panel && a.dims.size() == 2 && b.dims.size() == 2 &&
-                        a.has(dst.dims[0].axis) && b.has(dst.inner()) && dst.type.is_float();
+    const std::string &m = dst.dims.size() == 2 ? dst.dims[0].axis : dst.inner(), &n = dst.inner();
+    const bool matrix = dst.dims.size() == 2 && a.dims.size() == 2 && b.dims.size() == 2 && dst.type.is_float() &&
+                        ((a.has(m) && b.has(n)) || (a.has(n) && b.has(m)));
     if (!matrix) {
         return lower_plain(context, op, k);
     }
-    // Operands that must be rounded, or do not lie in panels, are copied.
-    std::vector<std::pair<TileStorage, Stmt>> copies;
-    if (needs_rounding(op, a)) {
-        TileStorage copy = a;
-        copy.name = unique_name(op.a + ".rounded");
-        copies.emplace_back(copy, copy_tile(context, a, copy, op.operand_type));
-        a = copy;
+    if (a.has(dst.inner())) {
+        std::swap(a, b);
     }
-    if (needs_rounding(op, b) || !b.panel || b.inner() != dst.inner()) {
-        TileStorage copy = panel_storage(unique_name(op.b + ".panels"), context.program.value(op.b), op.axis,
-                                         context.lanes, context.block.vectors);
-        copies.emplace_back(copy, copy_tile(context, b, copy, needs_rounding(op, b) ? op.operand_type : b.rounded_to));
-        b = copy;
+    // Operands that must be rounded, or do not lie along the vectors, are copied.
+    std::vector<std::pair<TileStorage, Stmt>> copies;
+    auto copy_to = [&](TileStorage &s, const TileStorage &copy) {
+        copies.emplace_back(copy, copy_tile(context, s, copy, needs_rounding(op, s) ? op.operand_type : s.rounded_to));
+        s = copy;
+    };
+    if (needs_rounding(op, a)) {
+        copy_to(a, storage_along(unique_name(a.name + ".rounded"), a, a.inner()));
+    }
+    if (needs_rounding(op, b) || b.inner() != dst.inner()) {
+        copy_to(b, storage_along(unique_name(b.name + ".rounded"), b, dst.inner()));
     }
     Product product{context, dst, a, b, dst.dims[0], dst.dims[1], k, op.accumulate};
     Stmt s = product.lower();

@@ -3,9 +3,10 @@
 
 /** \file
  * Contract: blocks of rows x vectors of accumulators stay in registers while the
- * contracted axis is walked; the second operand is read in panels. Values whose
- * layout does not fit are repacked first; operands are rounded to the contraction's
- * operand type first. */
+ * contracted axis is walked. Vectors run along dst's innermost axis; the operand
+ * that lacks it gives single elements, which are broadcast. Values whose layout does
+ * not fit are repacked first; operands are rounded to the contraction's operand
+ * type first. */
 
 #include "Context.h"
 

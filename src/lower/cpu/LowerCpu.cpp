@@ -2,6 +2,8 @@
 
 #include "Contract.h"
 #include "Elementwise.h"
+#include "InputElements.h"
+#include "Strips.h"
 #include "Summaries.h"
 #include "Transfer.h"
 #include "lower/BlockWalk.h"
@@ -17,8 +19,8 @@ using namespace Halide::Internal;
 namespace cpu {
 namespace {
 
-/** The ops in order; runs of elementwise ones share loops. */
-Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full) {
+/** The ops in order, all of rows or none; runs of elementwise ones share loops. */
+Stmt lower_run(const Context &context, const std::vector<TileOp> &ops, const Expr &full) {
     std::vector<Stmt> stmts;
     for (size_t k = 0; k < ops.size();) {
         const TileOp &op = ops[k];
@@ -54,27 +56,87 @@ Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Exp
     return stmts.empty() ? Evaluate::make(0) : Block::make(stmts);
 }
 
+Expr var(const std::string &name) {
+    return Variable::make(Int(32), name);
+}
+
+/** \p body for each strip of the block's rows, which the corners of the query axis then are. */
+Stmt over_strips(const Context &context, const Stmt &body) {
+    if (context.strips.count == 1) {
+        return body;
+    }
+    const std::string &axis = context.program.query.name;
+    const std::string low = axis + ".lo", high = axis + ".hi", strip = Strips::counter(context.program);
+    const int rows = context.strips.rows;
+    Stmt s = LetStmt::make(high, min(var(low) + (rows - 1), var(high)), body);
+    s = LetStmt::make(low, var(low) + var(strip) * rows, s);
+    return make_loop(strip, (var(high) - var(low) + rows) / rows, s);
+}
+
+/** The ops in order; those of rows strip by strip. */
+Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full) {
+    std::vector<Stmt> stmts;
+    for (size_t k = 0; k < ops.size();) {
+        const bool of_rows = is_of_rows(context.program, ops[k]);
+        size_t end = k;
+        while (end < ops.size() && is_of_rows(context.program, ops[end]) == of_rows) {
+            end++;
+        }
+        const Stmt run = lower_run(context, std::vector<TileOp>(ops.begin() + k, ops.begin() + end), full);
+        stmts.push_back(of_rows ? over_strips(context, run) : run);
+        k = end;
+    }
+    return stmts.empty() ? Evaluate::make(0) : Block::make(stmts);
+}
+
 /** A mask's bound or verdict; loads of what is the same for the whole block remain in it. */
 Expr verdict(const Context &context, const Expr &e) {
     return context.coordinates(e, {}, {});
 }
 
-Stmt lower_walk(const Context &context, const StreamPass &pass, const Expr &part = 0) {
-    const auto evaluate = [&](const Expr &e) { return verdict(context, e); };
-    const auto step = [&](const Expr &tile) {
-        const std::string full = unique_name("full");
-        Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
-        s = LetStmt::make(full, pass.mask.full.defined() ? evaluate(pass.mask.full) : const_false(), s);
-        if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead)) {
-            s = IfThenElse::make(!evaluate(pass.mask.dead), s);
-        }
-        return with_tile_summaries(context, tile, s);
-    };
-    return walk_tiles(context.program, pass, evaluate, step, part);
+/** \p body unless the mask rules the tile out for the rows at hand. */
+Stmt unless_dead(const Context &context, const StreamPass &pass, bool bounds, const Stmt &body) {
+    const std::string &axis = context.program.stream.name;
+    Expr live = const_true();
+    if (bounds && pass.mask.begin.defined()) {
+        live = live && var(axis + ".hi") >= verdict(context, pass.mask.begin);
+    }
+    if (bounds && pass.mask.end.defined()) {
+        live = live && var(axis + ".lo") < verdict(context, pass.mask.end);
+    }
+    if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead)) {
+        live = live && !verdict(context, pass.mask.dead);
+    }
+    return is_const_one(live) ? body : IfThenElse::make(live, body);
 }
 
-Expr var(const std::string &name) {
-    return Variable::make(Int(32), name);
+/** What a tile of the stream is to a block of rows: what is the stream's alone is done once, the rest strip by
+ * strip, each with a verdict of its own. */
+Stmt lower_step(const Context &context, const StreamPass &pass, const Expr &tile) {
+    const std::vector<TileOp> ops = rows_last(context.program, pass.step);
+    auto of_rows = [&](const TileOp &op) { return is_of_rows(context.program, op); };
+    const auto with_full = [&](const std::function<Stmt(const Expr &)> &body) {
+        const std::string full = unique_name("full");
+        const Expr value = pass.mask.full.defined() ? verdict(context, pass.mask.full) : const_false();
+        return LetStmt::make(full, value, body(Variable::make(Bool(), full)));
+    };
+    const auto split = std::find_if(ops.begin(), ops.end(), of_rows);
+    Stmt s;
+    if (context.strips.count > 1 && std::all_of(split, ops.end(), of_rows)) {
+        const std::vector<TileOp> stream(ops.begin(), split), rows(split, ops.end());
+        s = with_full([&](const Expr &full) { return lower_run(context, rows, full); });
+        s = over_strips(context, unless_dead(context, pass, true, s));
+        s = Block::make(with_full([&](const Expr &full) { return lower_run(context, stream, full); }), s);
+    } else {
+        s = with_full([&](const Expr &full) { return lower_ops(context, ops, full); });
+    }
+    return with_tile_summaries(context, tile, unless_dead(context, pass, false, s));
+}
+
+Stmt lower_walk(const Context &context, const StreamPass &pass, const Expr &part = 0) {
+    const auto evaluate = [&](const Expr &e) { return verdict(context, e); };
+    const auto step = [&](const Expr &tile) { return lower_step(context, pass, tile); };
+    return walk_tiles(context.program, pass, evaluate, step, part);
 }
 
 std::string parts_of(const Context &context, const std::string &value) {
@@ -104,8 +166,12 @@ Stmt copy_state(const Context &context, const StreamPass &pass, const Expr &unit
 /** A block's tiles around what it does. */
 Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
     Stmt s = with_query_summaries(context, Block::make(stmts));
+    std::set<std::string> allocated;
     for (const auto &entry : context.storage) {
         const TileStorage &t = entry.second;
+        if (!allocated.insert(t.name).second) {
+            continue;
+        }
         const bool small = t.elements() * t.type.bytes() <= 1024;
         s = Allocate::make(t.name, t.type, small ? MemoryType::Stack : MemoryType::Heap,
                            {make_const(Int(32), t.elements())}, const_true(), s);
@@ -170,11 +236,12 @@ Stmt lower_parts(const Context &context) {
 Stmt lower_cpu(const TileProgram &program, const Choices &, const Target &target) {
     using namespace cpu;
     strobe_internal_assert(program.query_tile > 0 && program.stream_tile > 0) << "tile program " << program.name << " has no tile sizes";
-    const Context context(program, target);
+    const TileProgram prepared = with_tiles_for_transfers(program);
+    const Context context(prepared, target);
     const std::string task = unique_name("task");
     const Stmt s = program.parts > 1
                        ? lower_parts(context)
-                       : in_parallel(task, task_count(program), at_task(program, task, lower_block(context)));
+                       : in_parallel(task, task_count(prepared), at_task(prepared, task, lower_block(context)));
     return with_stream_summaries(context, s);
 }
 

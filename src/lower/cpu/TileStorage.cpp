@@ -25,30 +25,44 @@ int round_up(int x, int to) {
     return (x + to - 1) / to * to;
 }
 
-/** Lays out \p dims in the given order. */
-TileStorage make_storage(const TileValue &v, std::vector<TileDim> dims, int lanes, int panel_width, bool panels) {
-    TileStorage s;
-    s.name = v.name + ".tile";
-    s.type = storage_type(v.type);
-    s.rounded_to = v.type;
-    s.dims = std::move(dims);
-    s.lanes = lanes;
-    s.panel = panels ? panel_width : 0;
-    if (!s.dims.empty()) {
-        s.padded = round_up(s.dims.back().size, s.dims.size() > 1 ? panel_width : lanes);
-        s.row_stride = s.padded;
-        // Rows a power of two apart share cache sets.
-        if (s.dims.size() > 1 && !panels && s.padded % (8 * lanes) == 0) {
-            s.row_stride += 2 * lanes;
-        }
-    }
-    return s;
-}
-
-/** \p dims with \p axis moved to the end (\p last) or to the place before the last. */
+/** \p dims with \p axis moved to the end. */
 std::vector<TileDim> with_inner(std::vector<TileDim> dims, const std::string &axis) {
     std::stable_partition(dims.begin(), dims.end(), [&](const TileDim &d) { return d.axis != axis; });
     return dims;
+}
+
+int padded_stride(const TileStorage &s) {
+    int stride = s.dims.empty() ? 1 : round_up(s.dims.back().size, s.lanes);
+    // Rows a power of two apart share cache sets: one more cache line.
+    if (s.dims.size() > 1 && stride * s.type.bytes() % 256 == 0) {
+        stride += 64 / s.type.bytes();
+    }
+    return stride;
+}
+
+/** The axes that vectors run along in what contractions produce without the query axis:
+ * that which the first operand lacks. */
+std::map<std::string, std::string> inner_axes(const TileProgram &program) {
+    std::map<std::string, std::string> inner;
+    auto visit = [&](const std::vector<TileOp> &ops) {
+        for (const TileOp &op : ops) {
+            if (op.kind != TileOp::Kind::Contract) {
+                continue;
+            }
+            const TileValue &a = program.value(op.a);
+            for (const TileDim &d : program.value(op.dst).dims) {
+                if (std::none_of(a.dims.begin(), a.dims.end(), [&](const TileDim &x) { return x.axis == d.axis; })) {
+                    inner[op.dst] = d.axis;
+                }
+            }
+        }
+    };
+    for (const StreamPass &pass : program.passes) {
+        visit(pass.prologue);
+        visit(pass.step);
+        visit(pass.epilogue);
+    }
+    return inner;
 }
 
 }  // namespace
@@ -66,11 +80,8 @@ const std::string &TileStorage::inner() const {
     return dims.empty() ? none : dims.back().axis;
 }
 
-int64_t TileStorage::elements() const {
-    if (dims.empty()) {
-        return 1;
-    }
-    int64_t n = panel ? padded : row_stride;
+int64_t TileStorage::elements_of_strip() const {
+    int64_t n = dims.empty() ? 1 : row_stride;
     for (size_t k = 0; k + 1 < dims.size(); k++) {
         n *= dims[k].size;
     }
@@ -78,8 +89,9 @@ int64_t TileStorage::elements() const {
 }
 
 Expr TileStorage::index(const Point &point) const {
+    const Expr base = strips > 1 ? strip * make_const(Int(32), elements_of_strip()) : Expr(0);
     if (dims.empty()) {
-        return 0;
+        return base;
     }
     auto at = [&](const TileDim &d) -> const Coord & {
         auto it = point.find(d.axis);
@@ -90,21 +102,9 @@ Expr TileStorage::index(const Point &point) const {
     for (size_t k = 0; k + 1 < dims.size(); k++) {
         outer = outer * dims[k].size + at(dims[k]).value(lanes);
     }
+    const Expr row = base + (dims.size() > 1 ? outer * row_stride : Expr(0));
     const Coord &c = at(dims.back());
-    if (!panel) {
-        Expr row = dims.size() > 1 ? outer * row_stride : Expr(0);
-        return simplify(c.at.defined() ? row + c.at : row + c.vector * lanes) + (c.at.defined() ? Expr(0) : c.lane);
-    }
-    // [elements of the inner dimension / panel][outer][panel]
-    int rows = 1;
-    for (size_t k = 0; k + 1 < dims.size(); k++) {
-        rows *= dims[k].size;
-    }
-    const int vectors = panel / lanes;
-    if (c.at.defined()) {
-        return simplify((c.at / panel) * (rows * panel) + outer * panel + c.at % panel);
-    }
-    return simplify((c.vector / vectors) * (rows * panel) + outer * panel + (c.vector % vectors) * lanes) + c.lane;
+    return c.at.defined() ? simplify(row + c.at) : simplify(row + c.vector * lanes) + c.lane;
 }
 
 Expr TileStorage::load(const Point &point) const {
@@ -116,44 +116,32 @@ Expr TileStorage::ramp(const Point &point, int count) const {
     return Ramp::make(index(point), 1, count);
 }
 
-std::map<std::string, TileStorage> place_values(const TileProgram &program, int lanes, int panel_vectors) {
-    // The axis that vectors run along: first what a contraction produces, then
-    // what it reads as its second operand, else the last dimension.
-    std::map<std::string, std::string> inner, contracted;
-    auto visit = [&](const std::vector<TileOp> &ops) {
-        for (const TileOp &op : ops) {
-            if (op.kind != TileOp::Kind::Contract) {
-                continue;
-            }
-            const TileValue &a = program.value(op.a), &b = program.value(op.b), &dst = program.value(op.dst);
-            auto a_has = [&](const std::string &axis) {
-                return std::any_of(a.dims.begin(), a.dims.end(), [&](const TileDim &d) { return d.axis == axis; });
-            };
-            for (const TileDim &d : dst.dims) {
-                if (!a_has(d.axis)) {
-                    inner[op.dst] = d.axis;
-                }
-            }
-            if (b.dims.size() == 2 && !contracted.count(op.b)) {
-                contracted[op.b] = op.axis;
-            }
-        }
-    };
-    for (const StreamPass &pass : program.passes) {
-        visit(pass.prologue);
-        visit(pass.step);
-        visit(pass.epilogue);
-    }
+std::string Strips::counter(const TileProgram &program) {
+    return program.query.name + ".strip";
+}
+
+std::map<std::string, TileStorage> place_values(const TileProgram &program, int lanes, const Strips &strips) {
+    const std::map<std::string, std::string> inner = inner_axes(program);
+    const std::string &rows = program.query.name;
     std::map<std::string, TileStorage> result;
     for (const TileValue &v : program.values) {
-        auto c = contracted.find(v.name);
-        auto i = inner.find(v.name);
-        if (i == inner.end() && c != contracted.end()) {
-            result[v.name] = panel_storage(v.name, v, c->second, lanes, panel_vectors);
+        TileStorage s;
+        s.name = v.name + ".tile";
+        s.type = storage_type(v.type);
+        s.rounded_to = v.type;
+        s.lanes = lanes;
+        s.dims = with_inner(v.dims, rows);
+        if (s.inner() == rows) {
+            s.dims.back().size = strips.rows;
+            s.row_stride = strips.rows;
+            s.strips = strips.local.count(v.name) ? 1 : strips.count;
+            s.strip = Variable::make(Int(32), Strips::counter(program));
         } else {
-            auto dims = i == inner.end() ? v.dims : with_inner(v.dims, i->second);
-            result[v.name] = make_storage(v, dims, lanes, lanes * panel_vectors, false);
+            const auto i = inner.find(v.name);
+            s.dims = i == inner.end() ? v.dims : with_inner(v.dims, i->second);
+            s.row_stride = padded_stride(s);
         }
+        result[v.name] = s;
     }
     // The state of another part is copied as it lies.
     for (const StreamPass &pass : program.passes) {
@@ -167,12 +155,12 @@ std::map<std::string, TileStorage> place_values(const TileProgram &program, int 
     return result;
 }
 
-TileStorage panel_storage(const std::string &name, const TileValue &like, const std::string &axis,
-                          int lanes, int panel_vectors) {
-    std::vector<TileDim> dims = like.dims;
-    std::stable_partition(dims.begin(), dims.end(), [&](const TileDim &d) { return d.axis == axis; });
-    TileStorage s = make_storage(like, dims, lanes, lanes * panel_vectors, true);
+TileStorage storage_along(const std::string &name, const TileStorage &like, const std::string &inner) {
+    TileStorage s = like;
     s.name = name + ".tile";
+    s.dims = with_inner(like.dims, inner);
+    s.row_stride = padded_stride(s);
+    s.strips = 1;
     return s;
 }
 

@@ -3,15 +3,21 @@
 
 /** \file
  * Where the elements of a tile value lie in memory on the CPU, chosen once for a
- * whole program by how the value is used. The innermost dimension is the one that
- * vectors run along; it is padded to whole vectors. The second operand of a
- * contraction lies in panels: `panel` consecutive elements of the innermost
- * dimension for each element of the contracted one, so that the inner loop of a
- * contraction reads memory in order. */
+ * whole program. The innermost dimension is the one that vectors run along; it is
+ * padded to whole vectors. It is the query axis wherever a value has that: a
+ * reduction over keys or features then takes one element of each vector's lane at a
+ * time, a contraction multiplies vectors of rows by single elements of keys and
+ * values, which need neither be transposed nor packed, and what belongs to a key
+ * alone is broadcast.
+ *
+ * A block of rows is done in strips, a strip in one turn from scores to weighted
+ * sums. What lives longer than a turn has a place for each strip, one after
+ * another; the rest has one place, which stays in the first-level cache. */
 
 #include "tile/TileProgram.h"
 
 #include <map>
+#include <set>
 
 namespace strobe::cpu {
 
@@ -26,32 +32,44 @@ struct Coord {
 using Point = std::map<std::string, Coord>;
 
 struct TileStorage {
-    std::string name;               // of the allocation
-    Type type;                      // float for 16-bit floats, uint8 for booleans
-    Type rounded_to;                // the value's own type: what is stored is a value of this type
-    std::vector<TileDim> dims;      // outermost first; the last one is padded
+    std::string name;           // of the allocation; values that never live at once may share one
+    Type type;                  // float for 16-bit floats, uint8 for booleans
+    Type rounded_to;            // the value's own type: what is stored is a value of this type
+    std::vector<TileDim> dims;  // of a strip; outermost first; the last one is padded
     int lanes = 8;
-    int padded = 1;                 // size of the last dimension, a multiple of lanes
-    int row_stride = 1;             // of the second last dimension; not of panels
-    int panel = 0;                  // 0: plain rows
+    int row_stride = 1;         // of the second last dimension
+    int strips = 1;             // places
+    Expr strip;                 // the current one, if there are several
 
     bool has(const std::string &axis) const;
     const std::string &inner() const;  // name of the last dimension, or ""
-    int64_t elements() const;
+    int64_t elements_of_strip() const;
+    int64_t elements() const {
+        return elements_of_strip() * strips;
+    }
     /** The index of an element; dimensions that the value lacks are ignored. */
     Expr index(const Point &point) const;
     /** The element as an Expr of the value's own kind (booleans as booleans). */
     Expr load(const Point &point) const;
-    /** The index of \p lanes consecutive elements along the last dimension, as a ramp. */
+    /** The index of \p count consecutive elements along the last dimension, as a ramp. */
     Expr ramp(const Point &point, int count) const;
 };
 
-/** Storage of every value of \p program; `panel_vectors` vectors make a panel. */
-std::map<std::string, TileStorage> place_values(const TileProgram &program, int lanes, int panel_vectors);
+/** How a block of rows is divided. */
+struct Strips {
+    int rows = 0;   // of one, whole vectors
+    int count = 1;  // of a block
+    std::set<std::string> local;  // values that live no longer than a strip's turn
 
-/** The storage of a value like \p like, laid out as the second operand of a contraction over \p axis. */
-TileStorage panel_storage(const std::string &name, const TileValue &like, const std::string &axis,
-                          int lanes, int panel_vectors);
+    /** The number of the current strip, a Variable. */
+    static std::string counter(const TileProgram &program);
+};
+
+/** Storage of every value of \p program. */
+std::map<std::string, TileStorage> place_values(const TileProgram &program, int lanes, const Strips &strips);
+
+/** The storage of a value like \p like, with vectors along \p inner and one place. */
+TileStorage storage_along(const std::string &name, const TileStorage &like, const std::string &inner);
 
 }  // namespace strobe::cpu
 

@@ -1,5 +1,7 @@
 #include "Transfer.h"
 
+#include "InputElements.h"
+#include "Strips.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -11,31 +13,6 @@ using namespace Halide;
 using namespace Halide::Internal;
 
 namespace {
-
-const Call *image_call(const Expr &e) {
-    if (const Cast *c = e.as<Cast>()) {
-        return image_call(c->value);
-    }
-    const Call *call = e.as<Call>();
-    return call && call->call_type == Call::Image ? call : nullptr;
-}
-
-/** The dimension of the input whose index advances by one with \p axis, where no
- * other index depends on it; else -1. */
-int dimension_along(const Call *call, const std::string &axis) {
-    int found = -1;
-    for (size_t k = 0; k < call->args.size(); k++) {
-        if (!expr_uses_var(call->args[k], axis)) {
-            continue;
-        }
-        const Expr next = substitute(axis, Variable::make(Int(32), axis) + 1, call->args[k]);
-        if (found >= 0 || !can_prove(next - call->args[k] == 1)) {
-            return -1;
-        }
-        found = (int)k;
-    }
-    return found;
-}
 
 Expr var(const std::string &name) {
     return Variable::make(Int(32), name);
@@ -135,8 +112,7 @@ public:
         if (d.axis != dst.inner()) {
             return count;
         }
-        const int unit = dst.panel ? dst.panel : context.lanes;
-        return simplify((count + (unit - 1)) / unit * unit);
+        return simplify((count + (context.lanes - 1)) / context.lanes * context.lanes);
     }
 
     /** One element, 0 outside the domain. */
@@ -187,29 +163,17 @@ public:
         });
     }
 
-    /** The input is contiguous along the inner dimension: whole vectors, as many as lie
-     * in a panel at a time, then the rest. */
+    /** The input is contiguous along the inner dimension: whole vectors, then the rest. */
     Stmt dense() const {
-        const int lanes = context.lanes, group = dst.panel ? dst.panel / lanes : 1;
-        const std::string panel = unique_name("panel");
+        const std::string vector = unique_name("vector");
         Point point;
-        Stmt s;
-        const Expr panels = simplify(context.valid(dst.dims.back()) / (group * lanes));
-        auto copy = [&](const Point &p) {
-            std::vector<Stmt> moves;
-            for (int v = 0; v < group; v++) {
-                Point at = p;
-                at[dst.inner()] = Coord{Expr(), var(panel) * group + v, 0};
-                moves.push_back(move_vector(at));
-            }
-            return Block::make(moves);
-        };
-        if (dst.panel) {
-            s = make_loop(panel, panels, over_rows(point, false, copy));
-        } else {
-            s = over_rows(point, false, [&](const Point &p) { return make_loop(panel, panels, copy(p)); });
-        }
-        return Block::make({s, vectors_of_elements(simplify(panels * group), false), beyond_domain()});
+        const Expr whole = simplify(context.valid(dst.dims.back()) / context.lanes);
+        Stmt s = over_rows(point, false, [&](const Point &p) {
+            Point at = p;
+            at[dst.inner()] = Coord{Expr(), var(vector), 0};
+            return make_loop(vector, whole, move_vector(at));
+        });
+        return Block::make({s, vectors_of_elements(whole, false), beyond_domain()});
     }
 
     /** Rows that the domain of a column axis does not reach. */
@@ -306,32 +270,78 @@ public:
         return Store::make(op.dst, context.evaluate(op.expr, point, {}), index(point), Parameter(), const_true(), ModulusRemainder());
     }
 
-    /** Vectors along the first of the tile's dimensions, the others around it. */
+    /** The tile that is stored as it is, if vectors in it run along the other of the output's two dimensions. */
+    const TileStorage *transposed_tile() const {
+        const Variable *v = op.expr.as<Variable>();
+        if (dims.size() != 2 || !v || !context.program.has_value(v->name)) {
+            return nullptr;
+        }
+        const TileStorage &tile = context.at(v->name);
+        const bool across = tile.dims.size() == 2 && tile.inner() == dims[1].second.axis &&
+                            tile.dims[0].axis == dims[0].second.axis && !tile.rounded_to.is_bool();
+        return across ? &tile : nullptr;
+    }
+
+    /** The output is contiguous along its first dimension, the tile along the second: square blocks through
+     * registers, then single elements. */
+    Stmt transposed(const TileStorage &tile) const {
+        const TileDim &along = dims[0].second, &across = dims[1].second;
+        const int side = std::min(context.lanes, 8);
+        const std::string block = unique_name(along.axis + ".block"), rows = unique_name(across.axis + ".block");
+        const std::string at = unique_name(along.axis + ".at"), row = unique_name(across.axis + ".at");
+        const Expr blocks = simplify(context.valid({along.axis, tile.dims[0].size}) / side), count = context.valid(across);
+        std::vector<Expr> vectors;
+        for (int x = 0; x < side; x++) {
+            const Point p{{along.axis, {var(block) * side + x, Expr(), Expr()}}, {across.axis, {var(rows) * side, Expr(), Expr()}}};
+            vectors.push_back(Load::make(tile.type.with_lanes(side), tile.name, tile.ramp(p, side), Buffer<>(), Parameter(),
+                                         const_true(side), ModulusRemainder()));
+        }
+        Stmt whole = transpose_block(vectors, [&](int t, const Expr &column) {
+            const Point p{{along.axis, {var(block) * side, Expr(), Expr()}}, {across.axis, {var(rows) * side + t, Expr(), Expr()}}};
+            Stmt s = Store::make(op.dst, cast(op.expr.type().with_lanes(side), column), Ramp::make(index(p), make_one(index(p).type()), side),
+                                 Parameter(), const_true(side), ModulusRemainder());
+            return t == 0 ? s : IfThenElse::make(var(rows) * side + t < count, s);
+        });
+        whole = make_loop(rows, simplify((count + (side - 1)) / side), make_loop(block, blocks, whole));
+        const Expr done = simplify(blocks * side), rest = simplify(context.valid({along.axis, tile.dims[0].size}) - done);
+        const Point p{{along.axis, {done + var(at), Expr(), Expr()}}, {across.axis, {var(row), Expr(), Expr()}}};
+        return Block::make(whole, make_loop(row, count, make_loop(at, rest, element(p))));
+    }
+
     Stmt lower() const {
+        if (const TileStorage *tile = transposed_tile()) {
+            const Expr stride = var(op.dst + ".stride." + std::to_string(dims.front().first));
+            return IfThenElse::make(stride == 1, substitute(stride, 1, transposed(*tile)), vectors_along(1));
+        }
+        return vectors_along(0);
+    }
+
+    /** Vectors along one of the tile's dimensions, the others around it. */
+    Stmt vectors_along(size_t which) const {
         if (dims.empty()) {
             return element(Point());
         }
-        const TileDim &inner = dims.front().second;
+        const TileDim &inner = dims[which].second;
         const int lanes = context.lanes;
         Point outer;
         std::vector<std::string> counters;
-        for (size_t k = 1; k < dims.size(); k++) {
-            counters.push_back(unique_name(dims[k].second.axis + ".at"));
-            outer[dims[k].second.axis].at = var(counters.back());
+        for (const auto &dim : dims) {
+            counters.push_back(unique_name(dim.second.axis + ".at"));
+            outer[dim.second.axis].at = var(counters.back());
         }
         const std::string vector = unique_name("vector"), lane = unique_name("lane"), at = unique_name(inner.axis + ".at");
         Point wide = outer, narrow = outer;
         wide[inner.axis] = Coord{Expr(), var(vector), var(lane)};
         narrow[inner.axis].at = var(at);
         const Expr count = context.valid(inner), whole = simplify(count / lanes);
-        const Expr stride = var(op.dst + ".stride." + std::to_string(dims.front().first));
+        const Expr stride = var(op.dst + ".stride." + std::to_string(dims[which].first));
         Stmt vectors = make_loop(vector, whole, make_loop(lane, lanes, element(wide), ForType::Vectorized));
         Stmt dense = IfThenElse::make(stride == 1, substitute(stride, 1, vectors), vectors);
         const std::string more = unique_name("more");
         Stmt tail = make_loop(more, simplify(count % lanes), LetStmt::make(at, whole * lanes + var(more), element(narrow)));
         Stmt s = Block::make(dense, tail);
-        for (size_t k = dims.size(); k-- > 1;) {
-            s = make_loop(counters[k - 1], context.valid(dims[k].second), s);
+        for (size_t k = dims.size(); k-- > 0;) {
+            s = k == which ? s : make_loop(counters[k], context.valid(dims[k].second), s);
         }
         return s;
     }

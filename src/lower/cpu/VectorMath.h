@@ -9,9 +9,9 @@
 namespace strobe::cpu {
 
 /** \p e with IEEE semantics for infinities (a masked score is -inf, and Halide's
- * default arithmetic assumes that there are none), and with exp and tanh of
- * float32 written out as polynomials that vectorise: errors of at most 3 ulp, exp
- * flushes results under 2^-125 to 0. \p fused: the machine has fused multiply-adds. */
+ * default arithmetic assumes that there are none), and with exp, log and tanh of
+ * float32 and exp of float64 written out as polynomials that vectorise: errors of at
+ * most 3 ulp, exp flushes results under 2^-125 (2^-1021) to 0. \p fused: the machine has fused multiply-adds. */
 Halide::Expr vector_math(const Halide::Expr &e, bool fused);
 
 }  // namespace strobe::cpu
