@@ -60,11 +60,8 @@ std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string
 
 std::vector<Choices> cpu_choices(const Choices &base, const std::set<std::string> &given) {
     std::vector<Choices> all;
-    for (int query : given.count("tile") ? std::vector{base.query_tile} : std::vector{64, 96, 128}) {
-        for (int stream : given.count("stream") ? std::vector{base.stream_tile} : std::vector{128, 256, 512}) {
-            if (stream % base.vector_lanes != 0) {
-                continue;
-            }
+    for (int query : given.count("tile") ? std::vector{base.query_tile} : std::vector{64, 128, 256}) {
+        for (int stream : given.count("stream") ? std::vector{base.stream_tile} : std::vector{64, 128, 256}) {
             Choices c = base;
             c.query_tile = query;
             c.stream_tile = stream;

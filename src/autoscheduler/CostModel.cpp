@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace strobe {
 
@@ -34,8 +35,14 @@ constexpr double launch_ms = 0.004;
 constexpr double row_issue = 100;
 /** Share of tiles in which a lazy maximum is raised all the same. */
 constexpr double lazy_rescales = 0.1;
-/** CPU: share of the peak that multiply-adds reach; a block's set-up. */
-constexpr double cpu_fma_share = 0.7, cpu_step_clocks = 300, cpu_block_clocks = 2000;
+/** CPU: share of the peak that multiply-adds reach in registers; clocks to take an accumulator's vector from memory
+ * and back, and for each strip of a block. Bytes a clock that tiles of the stream are copied at. */
+constexpr double cpu_fma_share = 0.9, cpu_accumulator_clocks = 1.5, cpu_strip_clocks = 1000, cpu_block_clocks = 2000;
+constexpr double cpu_copy_bytes_per_clk = 9;
+/** Rows of a strip, whose scores should stay in the first-level cache, and of a contraction's register block. */
+constexpr int cpu_strip_rows = 64, cpu_register_rows = 6;
+/** The pool's threads each idle for half a block at the end: so many are assumed. */
+constexpr double cpu_threads = 8;
 
 double norm(double p, std::initializer_list<double> times) {
     double sum = 0;
@@ -86,7 +93,7 @@ const std::vector<TileVisits> &CostModel::visits_of(const Choices &c) const {
     std::vector<TileVisits> &found = visits[{c.query_tile, c.stream_tile, c.skip_dead}];
     if (found.empty()) {
         for (const Pass &pass : plan.passes) {
-            const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.row_groups()) : c.query_tile;
+            const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.row_groups()) : std::gcd(c.query_tile, cpu_strip_rows);
             found.push_back(
                 count_visits(graph, plan, pass.mask, shape, c.query_tile, group, c.stream_tile, c.skip_dead));
         }
@@ -144,7 +151,7 @@ double CostModel::gpu_clocks(const TileCost &t, const Choices &c, double partial
 /** All tiles of an average block. */
 double CostModel::pass_clocks(const TileCost &t, const TileVisits &v, const Choices &c, const Footprint &f) const {
     if (!machine.is_gpu()) {
-        return v.mean * t.total;
+        return v.mean * t.total + v.of_block * t.arrival;
     }
     // Warpgroups whose tiles differ all work at the same time if the next block's rows fit, and the tiles from
     // the one that the first is at to the one that the last still needs. Else, and if they take turns, they wait
@@ -163,27 +170,35 @@ double CostModel::pass_clocks(const TileCost &t, const TileVisits &v, const Choi
 
 TileCost CostModel::cpu_tile(size_t pass, const Choices &c, double partial) const {
     TileCost t;
-    const double elements = (double)c.query_tile * c.stream_tile;
-    double fma = 0, converted = 0, rescaled = 0;
+    const double elements = (double)c.query_tile * c.stream_tile, strips = std::ceil((double)c.query_tile / cpu_strip_rows);
+    const double lanes = std::min<double>(c.vector_lanes, machine.float_lanes()), of_machine = lanes / machine.float_lanes();
+    double converted = 0, rescaled = 0, rereads = 0, held = 0;
     for (int i : work.passes[pass].contractions) {
         const Contraction &k = work.contractions[i];
-        fma += c.query_tile * columns_of(k, c) * depth_of(k, c);
-        rescaled += k.scores || work.passes[pass].running_pivots == 0 ? 0.0 : c.query_tile * columns_of(k, c);
+        const double results = c.query_tile * columns_of(k, c);
+        t.tensor += results * depth_of(k, c) / (machine.fma_f32 * cpu_fma_share * of_machine) +
+                    results / lanes * cpu_accumulator_clocks * (k.scores ? 1 : 2);
+        rescaled += k.scores || work.passes[pass].running_pivots == 0 ? 0.0 : results;
+        held += k.scores ? (double)cpu_strip_rows * c.stream_tile * 4 : 0;
+        rereads += k.scores ? 1 : columns_of(k, c) / cpu_register_rows;
     }
     for (const Operand &o : work.operands()) {
         converted += o.by_stream && o.type.bits() < 32 ? (double)c.stream_tile * o.width.value_or(0) : 0;
     }
-    const double lanes = std::min<double>(c.vector_lanes, machine.float_lanes()) / machine.float_lanes();
-    t.tensor = fma / (machine.fma_f32 * cpu_fma_share);
-    t.special = ops[pass].special * elements / (machine.special * lanes);
-    t.issue = (ops[pass].issue * elements + 4 * converted + 3 * rescaled) / (machine.issue * lanes);
-    t.partial_issue = mask_ops[pass].issue * elements / (machine.issue * lanes);
-    t.copies = (stream_bytes(work, c) + ops[pass].bytes * elements) / machine.l2_bytes_per_clk;
-    // What a block keeps in hand beyond the caches comes back from further away, again and again.
-    const double held = (double)footprint_of(work, c, machine).shared_bytes;
-    t.copies += std::max(0.0, held - machine.l2_bytes / 2.0) / (machine.l2_bytes_per_clk / 4);
+    t.special = ops[pass].special * elements / (machine.special * of_machine);
+    t.issue = (ops[pass].issue * elements + 3 * rescaled) / (machine.issue * of_machine);
+    t.partial_issue = mask_ops[pass].issue * elements / (machine.issue * of_machine);
+    t.copies = ops[pass].bytes * elements / machine.l2_bytes_per_clk;
+    // A strip's scores are read for each register block of the results.
+    if (held > machine.l1_bytes) {
+        t.copies += strips * held * rereads / (2 * machine.l2_bytes_per_clk);
+    }
+    // Once for all strips of a block: the stream's tiles, which come back from further away if they don't stay.
+    const double footprint = (double)footprint_of(work, c, machine).shared_bytes;
+    t.arrival = stream_bytes(work, c) / cpu_copy_bytes_per_clk + 4 * converted / (machine.issue * of_machine) +
+                std::max(0.0, footprint - 0.75 * (double)machine.l2_bytes) / (machine.l2_bytes_per_clk / 4);
     const double code = c.specialize_full ? partial : 1;
-    t.total = t.tensor + t.special + t.issue + code * t.partial_issue + t.copies + cpu_step_clocks;
+    t.total = t.tensor + t.special + t.issue + code * t.partial_issue + t.copies + strips * cpu_strip_clocks;
     return t;
 }
 
@@ -210,7 +225,7 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
     const bool longest_first = c.query_descending == (e.visits[0].last > e.visits[0].first);
     // Equal blocks finish in waves, in which those at the end of the axis, with fewer rows, count for less.
     // Uneven ones leave part of an average block idle at the end if the longest went first, else the longest.
-    const double total = blocks * e.block_clocks / slots;
+    const double total = (blocks + (gpu ? 0 : cpu_threads / 2)) * e.block_clocks / slots;
     const double filled = gpu ? e.visits[0].groups / c.row_groups() : 1;
     const double waves = std::ceil(blocks * filled / slots) * e.block_clocks / filled;
     e.clocks =

@@ -323,6 +323,7 @@ TileVisits count_visits(const ReductionGraph &graph, const Plan &plan, const Mas
     }
     visits.finish();
     TileVisits v = visits.result;
+    v.group_rows = group_rows;
     v.blocks_of_rows = blocks;
     v.groups = (double)((rows + group_rows - 1) / group_rows) / (double)std::max<int64_t>(1, blocks);
     v.tiles = (shape.sizes.at(plan.roles.stream) + stream_tile - 1) / stream_tile;

@@ -11,8 +11,9 @@ namespace strobe {
 
 /** A block of rows is computed by groups of rows side by side: on a GPU one for each
  * warpgroup, which walks only the part of the block's tiles that its own rows meet;
- * on a CPU the block is one group. */
+ * on a CPU one for each strip of rows. */
 struct TileVisits {
+    int group_rows = 0;
     int64_t blocks_of_rows = 0;    // along the query axis
     int64_t tiles = 0;             // along the stream
     double mean = 0;               // visited by a group, over all groups

@@ -144,8 +144,7 @@ class Explainer {
             item("full if") << text_of(m.full) << "\n";
         }
         const Choices &c = choice.choices;
-        const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.row_groups()) : c.query_tile;
-        item("tiles") << "each " << group << " rows visit " << number(visits.mean) << " of " << visits.tiles
+        item("tiles") << "each " << visits.group_rows << " rows visit " << number(visits.mean) << " of " << visits.tiles
                       << " tiles of " << c.stream_tile;
         if (visits.of_block > visits.mean + 0.05) {
             text << " (the " << c.query_tile << " rows of a block " << number(visits.of_block) << ")";
@@ -170,7 +169,7 @@ class Explainer {
             const TileCost &t = choice.estimate.passes[i];
             item(choice.estimate.passes.size() > 1 ? "clocks, pass " + std::to_string(i + 1) : "clocks")
                 << (machine.is_gpu() ? "tensor " : "multiply-adds ") << number(t.tensor, 0) << " | special functions "
-                << number(t.special, 0) << " | issue " << number(t.issue, 0) << " | copies " << number(t.copies, 0);
+                << number(t.special, 0) << " | issue " << number(t.issue, 0) << " | copies " << number(t.copies + (machine.is_gpu() ? 0 : t.arrival), 0);
             if (t.partial_issue > 0) {
                 text << " | mask " << number(t.partial_issue, 0) << " if partial";
             }

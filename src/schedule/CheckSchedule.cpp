@@ -196,13 +196,6 @@ void ScheduleChecker::check_together() {
         refuse(current->span, "there is one consumer warpgroup, and turns take two",
                "warps(consumers=2), or pingpong(off)");
     }
-    if (!machine.is_gpu() && c.stream_tile % c.vector_lanes != 0) {
-        blame({"vectorize", "stream"});
-        refuse(current->span,
-               std::to_string(c.vector_lanes) + " lanes do not divide the stream tile of " +
-                   std::to_string(c.stream_tile),
-               "a stream tile that is a multiple of the lanes");
-    }
     if (auto refusal = check_resources(work, c, machine)) {
         blame(refusal->directives);
         if (!current) {

@@ -103,12 +103,12 @@ void ScheduleChecker::check_blocks() {
 
 void ScheduleChecker::check_vectorize() {
     needs_cpu("a GPU's threads take one element each");
-    needs_axis(argument("axis"), plan.roles.stream, "vectorize");
+    needs_axis(argument("axis"), plan.roles.query, "vectorize");
     const DirectiveArgument &lanes = argument("lanes");
-    c.vector_lanes = number(lanes, 1, 64, "a power of two from 1 to 64");
+    c.vector_lanes = number(lanes, 4, 64, "a power of two from 4 to 64");
     if ((c.vector_lanes & (c.vector_lanes - 1)) != 0) {
         refuse(lanes.span, lanes.value + " is not a power of two",
-               "vectorize(" + base_name(plan.roles.stream) + ", " + std::to_string(machine.float_lanes()) +
+               "vectorize(" + base_name(plan.roles.query) + ", " + std::to_string(machine.float_lanes()) +
                    "), the width of " + machine.name);
     }
 }

@@ -108,7 +108,6 @@ class Completer {
                 break;
             }
         }
-        c.stream_tile = std::max(c.stream_tile, c.vector_lanes);
     }
 
     void set_matrix_unit() {

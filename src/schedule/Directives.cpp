@@ -54,7 +54,7 @@ std::vector<DirectiveSpec> make_table() {
         fixed("rescale_when", {"bits"}, 1, "rescale_when(bits)",
               "Rescale the running state only when the maximum grew by more than this many powers of two."),
         fixed("vectorize", {"axis", "lanes"}, 2, "vectorize(axis, lanes)",
-              "Vector lanes for elementwise work along the stream."),
+              "So many rows in the lanes of a vector."),
         variadic("parallel", "parallel(axis, ...)", "Run blocks on the thread pool."),
     };
 }

@@ -20,6 +20,9 @@ constexpr int least_producer_registers = 32, most_producer_registers = 40;
 // One of whose warps also judges tiles, for each warpgroup's rows, or which looks up pages.
 constexpr int busy_producer_registers = 56;
 
+// Rows that a CPU computes at a time, with AVX-512; fewer with narrower vectors.
+constexpr int cpu_strip_rows = 64;
+
 int64_t round_down(int64_t x, int64_t step) {
     return x / step * step;
 }
@@ -106,9 +109,11 @@ bool sizes_known(const Workload &work) {
     });
 }
 
+/** Scores exist for one strip of rows, accumulators for all. */
 void add_cpu_tiles(const Workload &work, const Choices &choices, Footprint &f) {
     for (const Contraction &c : work.contractions) {
-        const int64_t bytes = choices.query_tile * columns_of(c, choices) * 4;
+        const int64_t rows = c.scores ? std::min(choices.query_tile, cpu_strip_rows) : choices.query_tile;
+        const int64_t bytes = rows * columns_of(c, choices) * 4;
         f.shared_terms.push_back({c.func, bytes});
     }
 }

@@ -113,7 +113,7 @@ Schedule schedule_of(const Choices &c, const ReductionGraph &graph, const Plan &
         schedule.rescale_when(c.rescale_bits);
     }
     if (!capability.is_gpu()) {
-        schedule.vectorize(stream, c.vector_lanes).parallel(order);
+        schedule.vectorize(query, c.vector_lanes).parallel(order);
     }
     order[0] += c.query_descending ? " descending" : "";
     schedule.blocks(order);

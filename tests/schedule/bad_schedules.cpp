@@ -196,14 +196,11 @@ std::vector<BadSchedule> bad_schedules() {
         {"MmaOnCpu", "scores: mma(wgmma)", {"x86-avx2 has no matrix unit"}, "x86-avx2"},
         {"PersistentOnCpu", "persistent", {"a CPU's thread pool hands out blocks by itself"}, "x86-avx2"},
         {"PingpongOnCpu", "pingpong", {"a CPU has no warpgroups"}, "x86-avx2"},
-        {"VectorizeOnGpu", "vectorize(j, 8)", {"a GPU's threads take one element each"}},
+        {"VectorizeOnGpu", "vectorize(i, 8)", {"a GPU's threads take one element each"}},
         {"ParallelOnGpu", "parallel(i)", {"a GPU's blocks always run side by side"}},
-        {"LanesOfTwelve", "vectorize(j, 12)", {"12 is not a power of two", "vectorize(j, 8)"}, "x86-avx2"},
-        {"LanesOfQuery", "vectorize(i, 8)", {"i indexes the rows of the result", "vectorize(j, lanes)"}, "x86-avx2"},
-        {"LanesAgainstStream",
-         "stream(j, 100) vectorize(j, 8)",
-         {"8 lanes do not divide the stream tile of 100"},
-         "x86-avx2"},
+        {"LanesOfTwelve", "vectorize(i, 12)", {"12 is not a power of two", "vectorize(i, 8)"}, "x86-avx2"},
+        {"OneLane", "vectorize(i, 1)", {"a power of two from 4 to 64"}, "x86-avx2"},
+        {"LanesOfStream", "vectorize(j, 8)", {"vectorize(i, lanes)"}, "x86-avx2"},
         {"ParallelPartly", "parallel(i)", {"one list over all axes of the grid", "parallel(i, h, b)"}, "x86-avx2"},
     };
 }

@@ -172,7 +172,7 @@ TEST(CheckSchedule, HarmlessDirectivesWarn) {
 }
 
 TEST(CheckSchedule, Cpu) {
-    Choices c = check("tile(i, 96) stream(j, 256) vectorize(j, 16) parallel(i, h, b)", {}, "x86-avx2");
+    Choices c = check("tile(i, 96) stream(j, 256) vectorize(i, 16) parallel(i, h, b)", {}, "x86-avx2");
     EXPECT_EQ(c.query_tile, 96);
     EXPECT_EQ(c.stream_tile, 256);
     EXPECT_EQ(c.vector_lanes, 16);

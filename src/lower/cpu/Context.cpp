@@ -5,6 +5,7 @@
 #include "support/Error.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace strobe::cpu {
 
@@ -67,24 +68,28 @@ bool has_fused_multiply_add(const Target &t) {
 
 }  // namespace
 
-RegisterBlock register_block(const Target &target, int size) {
+RegisterBlock register_block(const Target &target, int lanes, int size) {
     const bool many = target.has_feature(Target::AVX512) || target.has_feature(Target::AVX512_Skylake) ||
                       (target.arch == Target::ARM && target.bits == 64);
-    const int lanes = std::max(1, target.natural_vector_size<float>());
     // Accumulators, one vector operand each, one broadcast. Fewer vectors need more loads for each product.
     const std::vector<RegisterBlock> shapes = many ? std::vector<RegisterBlock>{{6, 4}, {8, 3}, {12, 2}} :
-                                                     std::vector<RegisterBlock>{{6, 2}};
-    auto cost = [&](const RegisterBlock &b) {
-        const int width = b.vectors * lanes;
-        return (size + width - 1) / width * width * (1 + 0.5 / b.vectors);
-    };
-    return *std::min_element(shapes.begin(), shapes.end(),
-                             [&](const RegisterBlock &a, const RegisterBlock &b) { return cost(a) < cost(b); });
+                                                     std::vector<RegisterBlock>{{6, 2}, {10, 1}};
+    const int registers = std::max(1, lanes / std::max(1, target.natural_vector_size<float>()));  // a vector
+    RegisterBlock best = {4, 1};
+    double least = HUGE_VAL;
+    for (const RegisterBlock &shape : shapes) {
+        const int vectors = shape.vectors / registers, width = vectors * lanes;
+        const double cost = width == 0 ? HUGE_VAL : (size + width - 1) / width * width * (1 + 0.5 / vectors);
+        if (cost < least) {
+            least = cost;
+            best = {shape.rows, vectors};
+        }
+    }
+    return best;
 }
 
-Context::Context(const TileProgram &p, const Target &t)
-    : program(p), target(t), lanes(std::max(1, t.natural_vector_size<float>())),
-      strips(divide_rows(p, lanes * register_block(t, p.query_tile).vectors)),
+Context::Context(const TileProgram &p, const Target &t, int l)
+    : program(p), target(t), lanes(l), strips(divide_rows(p, l * register_block(t, l, p.query_tile).vectors)),
       storage(place_values(p, lanes, strips)) {
     share_storage(p, strips, storage);
 }

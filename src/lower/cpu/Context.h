@@ -14,8 +14,8 @@ struct RegisterBlock {
     int rows = 6, vectors = 2;
 };
 
-/** The shape that fits the vector registers of \p target, for \p size elements along the vectors. */
-RegisterBlock register_block(const Halide::Target &target, int size);
+/** The shape that fits the vector registers of \p target, for \p size elements along vectors of \p lanes. */
+RegisterBlock register_block(const Halide::Target &target, int lanes, int size);
 
 struct Context {
     const TileProgram &program;
@@ -24,7 +24,7 @@ struct Context {
     Strips strips;
     std::map<std::string, TileStorage> storage;
 
-    Context(const TileProgram &program, const Halide::Target &target);
+    Context(const TileProgram &program, const Halide::Target &target, int lanes);
 
     const TileStorage &at(const std::string &value) const;
 

@@ -101,7 +101,7 @@ Stmt Product::all_rows(const RegisterBlock &block, const Expr &first_vector) con
 
 /** Groups of vectors outermost: theirs of b stay in the first-level cache while all rows pass. */
 Stmt Product::lower() const {
-    const RegisterBlock block = register_block(context.target, n.size);
+    const RegisterBlock block = register_block(context.target, context.lanes, n.size);
     const RegisterBlock narrow = {8, 1};
     const std::string group = unique_name("group");
     const Expr g = Variable::make(Int(32), group);

@@ -233,11 +233,11 @@ Stmt lower_parts(const Context &context) {
 }  // namespace
 }  // namespace cpu
 
-Stmt lower_cpu(const TileProgram &program, const Choices &, const Target &target) {
+Stmt lower_cpu(const TileProgram &program, const Choices &choices, const Target &target) {
     using namespace cpu;
     strobe_internal_assert(program.query_tile > 0 && program.stream_tile > 0) << "tile program " << program.name << " has no tile sizes";
     const TileProgram prepared = with_tiles_for_transfers(program);
-    const Context context(prepared, target);
+    const Context context(prepared, target, choices.vector_lanes);
     const std::string task = unique_name("task");
     const Stmt s = program.parts > 1
                        ? lower_parts(context)

@@ -267,7 +267,8 @@ public:
     }
 
     Stmt element(const Point &point) const {
-        return Store::make(op.dst, context.evaluate(op.expr, point, {}), index(point), Parameter(), const_true(), ModulusRemainder());
+        const Expr value = cast(op.expr.type(), context.evaluate(op.expr, point, {}));  // tiles of narrow floats are wider
+        return Store::make(op.dst, value, index(point), Parameter(), const_true(), ModulusRemainder());
     }
 
     /** The tile that is stored as it is, if vectors in it run along the other of the output's two dimensions. */
