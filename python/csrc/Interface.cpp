@@ -146,6 +146,16 @@ __attribute__((visibility("default"))) int strobe_python_prepare(const char *alg
     });
 }
 
+/** Compiles the same for an installation: into the folder of the kernels that come with this build of the extension. */
+__attribute__((visibility("default"))) int strobe_python_install(const char *algorithm, const char *architecture,
+                                                                 const char *folder, char *text, size_t room,
+                                                                 size_t *needed) {
+    return guarded(text, room, needed, [&] {
+        program_of(read_generator_use(algorithm)).install_into(folder, architecture);
+        return std::string();
+    });
+}
+
 /** "name=value" lines about the machine. */
 __attribute__((visibility("default"))) int strobe_python_doctor(char *text, size_t room, size_t *needed) {
     return guarded(text, room, needed, [] {
@@ -165,6 +175,7 @@ __attribute__((visibility("default"))) int strobe_python_doctor(char *text, size
             s << "driver_error=" << e.what() << "\n";
         }
         s << "cache=" << default_cache_folder() << "\n";
+        s << "installed=" << installed_kernels_folder() << "\n";
         try {
             if (!default_cache_folder().empty()) {
                 const PackageCache cache(default_cache_folder());

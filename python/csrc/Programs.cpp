@@ -6,6 +6,8 @@
 #include "support/Log.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <dlfcn.h>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
@@ -90,6 +92,11 @@ PackageCache *disk_cache() {
     return cache;
 }
 
+const PackageCache &installed_kernels() {
+    static auto *kernels = new PackageCache(PackageCache::installed(installed_kernels_folder()));
+    return *kernels;
+}
+
 std::string architecture_of(int device) {
     static std::mutex mutex;
     static std::unordered_map<int, std::string> known;
@@ -161,8 +168,24 @@ CudaProgram &Program::on_device(int device) {
 
 CudaProgram &Program::for_architecture(const std::string &architecture) {
     return *cuda_programs().get(architecture + "\n" + key, [&] {
-        return std::make_shared<CudaProgram>(read_in_turn(), key, architecture, disk_cache());
+        return std::make_shared<CudaProgram>(read_in_turn(), key, architecture, disk_cache(), &installed_kernels());
     });
+}
+
+void Program::install_into(const std::string &folder, const std::string &architecture) {
+    const CudaProgram &program = for_architecture(architecture);
+    PackageCache::installed(folder).publish(installed_package_key(key, architecture), program.package());
+}
+
+std::string installed_kernels_folder() {
+    if (const char *given = getenv("STROBE_KERNELS")) {
+        return given;
+    }
+    Dl_info info = {};
+    const bool found = dladdr(reinterpret_cast<const void *>(&installed_kernels_folder), &info) && info.dli_fname;
+    const std::string library = found ? info.dli_fname : "";
+    const size_t slash = library.rfind('/');
+    return (slash == std::string::npos ? "." : library.substr(0, slash)) + "/kernels";
 }
 
 Program &program_of(const std::string &text) {

@@ -48,7 +48,12 @@ public:
     CudaProgram &on_device(int device);
     /** For an architecture, such as sm_90a: nothing is run, and no GPU is needed. */
     CudaProgram &for_architecture(const std::string &architecture);
+    /** Puts its kernels for an architecture into a folder, for an installation of this very build. */
+    void install_into(const std::string &folder, const std::string &architecture);
 };
+
+/** Where the kernels are that were installed with the library: STROBE_KERNELS, else kernels beside the library. */
+std::string installed_kernels_folder();
 
 /** By the complete text. Throws UserError for what is no algorithm text. */
 Program &program_of(const std::string &text);

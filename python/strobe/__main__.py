@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shutil
 import sys
 
@@ -48,6 +49,8 @@ def doctor() -> int:
         _line("NO", "cache", facts["cache_error"])
     else:
         _line("ok", "cache", f"GPU kernels in {facts['cache']}; CPU code is compiled by every process")
+    kernels = sum(name.endswith(".skc") for name in os.listdir(facts["installed"])) if os.path.isdir(facts["installed"]) else 0
+    _line("ok" if kernels else "--", "kernels", f"{kernels} installed in {facts['installed']}" if kernels else "none were installed")
     compiler = shutil.which("g++") or shutil.which("clang++")
     _line("ok" if compiler else "--", "inductor", compiler or "no C++ compiler: what is not fused runs eagerly")
     if usable and importlib.util.find_spec("triton") is None:
@@ -63,14 +66,18 @@ def doctor() -> int:
     return 0 if good else 1
 
 
-def prepare(algorithms: list[str], architecture: str) -> int:
-    """Compiles kernels into the cache on disk: a call that needs one loads it."""
+def prepare(algorithms: list[str], architecture: str, folder: str | None = None) -> int:
+    """Compiles kernels into the cache on disk, or into a folder to install: a call that needs one loads it."""
     from . import _library
     from .errors import StrobeError
 
     failed = 0
     for algorithm in algorithms:
         try:
+            if folder is not None:
+                _library.ask("strobe_python_install", algorithm, architecture, folder)
+                _line("ok", "for install", f"{algorithm} for {architecture}")
+                continue
             what, took, processor = _library.ask("strobe_python_prepare", algorithm, architecture).split()
             _line("ok", what, f"{algorithm} for {architecture}, {float(took):.0f} ms, {float(processor):.1f} ms of processor time")
         except StrobeError as error:
@@ -85,9 +92,10 @@ def main() -> int:
     commands.add_parser("doctor", help="what is here, and what will be used")
     ahead = commands.add_parser("prepare", help="compile algorithms of generators/ for a GPU, into the cache on disk")
     ahead.add_argument("algorithms", nargs="+", metavar='"NAME dtype=bf16 head_dim=64"', help="an algorithm and its parameters")
+    ahead.add_argument("--into", metavar="FOLDER", help="a folder to install beside the extension (kernels), in place of the cache")
     ahead.add_argument("--arch", default="sm_90a", help="sm_90a, sm_80, ... (default sm_90a)")
     arguments = parser.parse_args()
-    return doctor() if arguments.command == "doctor" else prepare(arguments.algorithms, arguments.arch)
+    return doctor() if arguments.command == "doctor" else prepare(arguments.algorithms, arguments.arch, arguments.into)
 
 
 if __name__ == "__main__":

@@ -60,11 +60,17 @@ CudaProgram::CudaProgram(const std::string &json, const std::string &architectur
 }
 
 CudaProgram::CudaProgram(TextAlgorithm algorithm, const std::string &source, const std::string &architecture,
-                         PackageCache *cache)
+                         PackageCache *cache, const PackageCache *installed)
     : text(std::move(algorithm)) {
     const auto start = std::chrono::steady_clock::now();
     const std::string key = cache ? package_key(source, architecture) : "";
-    std::optional<KernelPackage> package = cache ? cache->find(key) : std::nullopt;
+    std::optional<KernelPackage> package;
+    if (installed) {
+        package = installed->find(installed_package_key(source, architecture));
+    }
+    if (!package && cache) {
+        package = cache->find(key);
+    }
     cached = package.has_value();
     if (!package) {
         const std::lock_guard<std::mutex> lock(compiler_mutex());

@@ -24,15 +24,20 @@ public:
     /** Takes the package from the cache, else compiles and puts it there. Throws
      * UserError. \p cache may be null. */
     CudaProgram(const std::string &text, const std::string &architecture, PackageCache *cache);
-    /** The same of an algorithm that \p key describes completely. */
-    CudaProgram(TextAlgorithm algorithm, const std::string &key, const std::string &architecture, PackageCache *cache);
+    /** The same of an algorithm that \p key describes completely; what is \p installed goes before the cache. */
+    CudaProgram(TextAlgorithm algorithm, const std::string &key, const std::string &architecture, PackageCache *cache,
+                const PackageCache *installed = nullptr);
 
     const TextAlgorithm &algorithm() const {
         return text;
     }
-    /** It came from the cache. */
+    /** It came from the cache, or was installed. */
     bool from_cache() const {
         return cached;
+    }
+
+    const KernelPackage &package() const {
+        return loaded->package();
     }
 
     /** Launches on tensors that output_sizes() accepted, in the order of the text. */

@@ -121,15 +121,15 @@ struct Cursor {
     }
 };
 
-std::optional<std::vector<uint8_t>> read_file(const std::string &path) {
+std::optional<std::vector<uint8_t>> read_file(const std::string &path, bool of_anyone) {
     const int file = open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     struct stat s = {};
     if (file < 0) {
         return std::nullopt;
     }
     std::vector<uint8_t> bytes;
-    const bool fits = fstat(file, &s) == 0 && S_ISREG(s.st_mode) && s.st_uid == geteuid() && s.st_size > 0 &&
-                      uint64_t(s.st_size) <= max_entry_bytes;
+    const bool fits = fstat(file, &s) == 0 && S_ISREG(s.st_mode) && (of_anyone || s.st_uid == geteuid()) &&
+                      s.st_size > 0 && uint64_t(s.st_size) <= max_entry_bytes;
     bytes.resize(fits ? size_t(s.st_size) : 0);
     size_t got = 0;
     while (got < bytes.size()) {
@@ -215,13 +215,18 @@ std::mutex &compiler_mutex() {
     return mutex;
 }
 
-std::string package_key(const std::string &text, const std::string &architecture) {
+std::string installed_package_key(const std::string &text, const std::string &architecture) {
     static const std::string compiler =
         "strobe " + build_id(reinterpret_cast<const void *>(&package_key)) + "\nhalide " +
         std::to_string(HALIDE_VERSION_MAJOR) + "." + std::to_string(HALIDE_VERSION_MINOR) + "." +
         std::to_string(HALIDE_VERSION_PATCH) + " " +
-        build_id(reinterpret_cast<const void *>(&Halide::get_host_target)) + "\nptxas " + assembler();
+        build_id(reinterpret_cast<const void *>(&Halide::get_host_target));
     return compiler + "\narchitecture " + architecture + "\n" + text;
+}
+
+std::string package_key(const std::string &text, const std::string &architecture) {
+    static const std::string ptxas = "ptxas " + assembler() + "\n";
+    return ptxas + installed_package_key(text, architecture);
 }
 
 std::string default_cache_folder() {
@@ -236,7 +241,7 @@ std::string default_cache_folder() {
 }
 
 PackageCache::PackageCache(std::string f)
-    : folder(std::move(f)) {
+    : folder(std::move(f)), is_private(true) {
     strobe_user_assert(!folder.empty() && folder[0] == '/') << "cache folder '" << folder << "': give a full path";
     make_folders(folder);
     check_private(folder);
@@ -248,7 +253,7 @@ std::string PackageCache::path_of(const std::string &key) const {
 
 std::optional<KernelPackage> PackageCache::find(const std::string &key) const {
     const std::string path = path_of(key);
-    const std::optional<std::vector<uint8_t>> bytes = read_file(path);
+    const std::optional<std::vector<uint8_t>> bytes = read_file(path, !is_private);
     if (!bytes) {
         return std::nullopt;
     }

@@ -95,6 +95,20 @@ TEST_F(Cache, EveryFieldIsPartOfTheKey) {
     EXPECT_TRUE(keys.insert(package_key(text, "sm_80")).second);
     EXPECT_EQ(package_key(text, "sm_90a"), package_key(text, "sm_90a"));
     EXPECT_NE(package_key(text, "sm_90a").find("halide 21"), std::string::npos);
+    EXPECT_NE(package_key(text, "sm_90a").find("ptxas "), std::string::npos);
+    // Installed kernels are those of a build, whatever ptxas is here.
+    EXPECT_TRUE(keys.insert(installed_package_key(text, "sm_90a")).second);
+    EXPECT_EQ(installed_package_key(text, "sm_90a").find("ptxas "), std::string::npos);
+}
+
+TEST_F(Cache, InstalledKernelsNeedNoPrivateFolder) {
+    fs::create_directory(folder / "kernels");
+    chmod((folder / "kernels").c_str(), 0755);
+    const PackageCache installed = PackageCache::installed(folder / "kernels");
+    EXPECT_FALSE(holds(installed, "a"));
+    installed.publish("a", package_for("a"));
+    EXPECT_TRUE(holds(installed, "a"));
+    EXPECT_FALSE(holds(PackageCache::installed(folder / "nowhere"), "a"));
 }
 
 TEST_F(Cache, KeysThatMeetInOneFileAreToldApart) {

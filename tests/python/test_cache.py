@@ -36,6 +36,24 @@ def test_another_process_loads_what_was_compiled(tmp_path):
     assert again[1][1] < first[1][1] / 5, f"compiled in {first[1][1]:.0f} ms, loaded in {again[1][1]:.0f} ms"
 
 
+def test_installed_kernels_are_taken_first(tmp_path):
+    folder, algorithm = tmp_path / "kernels", "causal dtype=bf16 head_dim=64"
+    folder.mkdir(mode=0o755)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python"), "STROBE_CACHE": "off", "STROBE_KERNELS": str(folder)}
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, "-m", "strobe", "prepare", *arguments], capture_output=True, text=True, env=environment)
+
+    done = run(algorithm, "--into", str(folder))
+    (entry,) = folder.iterdir()
+    assert done.returncode == 0 and entry.suffix == ".skc", done.stdout + done.stderr
+    assert "kept" in run(algorithm).stdout
+    damaged = bytearray(entry.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    entry.write_bytes(damaged)
+    assert "compiled" in run(algorithm).stdout
+
+
 @pytest.mark.parametrize("other", [("causal dtype=bf16 head_dim=72", "sm_90a"), ("causal dtype=fp16 head_dim=64", "sm_90a"),
                                    ("causal dtype=bf16 head_dim=64", "sm_80")], ids=str)
 def test_other_parameters_are_other_entries(tmp_path, other):
