@@ -79,6 +79,18 @@ void check_equal_extents(const KernelPackage &package, const TensorArgument *ten
     }
 }
 
+void check_fixed_extents(const KernelPackage &package, const TensorArgument *tensors) {
+    for (const FixedExtent &fixed : package.fixed_extents) {
+        const int64_t given = tensors[fixed.buffer].sizes[fixed.dim];
+        if (fixed.at_least ? given < fixed.extent : given != fixed.extent) {
+            strobe_user_error() << "In " << package.name << ": dimension " << fixed.dim << " of "
+                                << package.buffers[fixed.buffer].name << " has extent " << given
+                                << "; the kernels are compiled for " << (fixed.at_least ? "at least " : "")
+                                << fixed.extent << ". Compile the algorithm for the one you have.";
+        }
+    }
+}
+
 void check_scalar(const KernelPackage &package, const ScalarSpec &spec, double value) {
     const bool integer = spec.type.code <= 1;
     if (integer) {
@@ -164,6 +176,7 @@ void check_tensors(const KernelPackage &package, const TensorArgument *tensors, 
         check_address(package, package.buffers[i], tensors[i]);
     }
     check_equal_extents(package, tensors);
+    check_fixed_extents(package, tensors);
 }
 
 void check_scalars(const KernelPackage &package, const double *scalars, int num_scalars) {

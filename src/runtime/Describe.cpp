@@ -109,12 +109,17 @@ std::string describe_package(const KernelPackage &package) {
         return "[" + quoted(package.buffers[e.buffer_a].name) + ", " + std::to_string(e.dim_a) + ", " +
                quoted(package.buffers[e.buffer_b].name) + ", " + std::to_string(e.dim_b) + "]";
     };
+    const auto fixed = [&](const FixedExtent &e) {
+        return "[" + quoted(package.buffers[e.buffer].name) + ", " + std::to_string(e.dim) + ", " +
+               std::to_string(e.extent) + ", " + quoted(e.at_least ? "at least" : "exactly") + "]";
+    };
     return "{\"name\": " + quoted(package.name) + ", \"architecture\": " + quoted(package.architecture) +
            ", \"code\": " + quoted(package.is_ptx ? "ptx" : "cubin") +
            ", \"code_bytes\": " + std::to_string(package.code.size()) +
            ", \"buffers\": " + list(package.buffers, describe_buffer) +
            ", \"scalars\": " + list(package.scalars, describe_scalar) +
            ", \"equal_extents\": " + list(package.equal_extents, pair) +
+           ", \"fixed_extents\": " + list(package.fixed_extents, fixed) +
            ", \"plans\": " + list(package.plans, [&](const LaunchPlan &plan) { return describe_plan(package, plan); }) +
            "}";
 }

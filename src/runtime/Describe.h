@@ -11,7 +11,7 @@
 
 namespace strobe {
 
-/** {"name", "architecture", "code", "buffers": [...], "scalars": [...], "equal_extents": [...],
+/** {"name", "architecture", "code", "buffers": [...], "scalars": [...], "equal_extents": [...], "fixed_extents": [...],
  * "plans": [...]}; everything but the machine code. */
 std::string describe_package(const KernelPackage &package);
 

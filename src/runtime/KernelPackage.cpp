@@ -13,7 +13,7 @@ namespace {
 // Layout: magic, format version, size of the payload, checksum of the payload,
 // payload. The checksum is taken over every byte after itself.
 constexpr char magic[8] = {'S', 'T', 'R', 'O', 'B', 'E', 'K', 'P'};
-constexpr uint32_t format_version = 3;
+constexpr uint32_t format_version = 4;
 constexpr size_t header_size = sizeof(magic) + sizeof(uint32_t) + 2 * sizeof(uint64_t);
 constexpr size_t checksum_offset = header_size - sizeof(uint64_t);
 
@@ -188,6 +188,12 @@ STROBE_FIELDS(EqualExtents) {
     a.number(x.buffer_b);
     a.number(x.dim_b);
 }
+STROBE_FIELDS(FixedExtent) {
+    a.number(x.buffer);
+    a.number(x.dim);
+    a.number(x.extent);
+    a.flag(x.at_least, "a fixed extent's at_least flag");
+}
 STROBE_FIELDS(KernelPackage) {
     a.text(x.name, "the algorithm's name", max_text);
     a.text(x.architecture, "the architecture", max_text);
@@ -196,6 +202,7 @@ STROBE_FIELDS(KernelPackage) {
     a.list(x.buffers, "the buffers");
     a.list(x.scalars, "the scalars");
     a.list(x.equal_extents, "the equal extents");
+    a.list(x.fixed_extents, "the fixed extents");
     a.list(x.plans, "the plans");
 }
 

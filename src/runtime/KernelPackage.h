@@ -106,6 +106,12 @@ struct EqualExtents {
     int32_t buffer_a = 0, dim_a = 0, buffer_b = 0, dim_b = 0;
 };
 
+/** A dimension whose extent is a constant of the kernels, such as a head dimension. */
+struct FixedExtent {
+    int32_t buffer = 0, dim = 0, extent = 0;
+    bool at_least = false;  // more is no error: they are not read
+};
+
 struct KernelPackage {
     std::string name;          // of the algorithm
     std::string architecture;  // "sm_90a"
@@ -114,6 +120,7 @@ struct KernelPackage {
     std::vector<BufferSpec> buffers;
     std::vector<ScalarSpec> scalars;
     std::vector<EqualExtents> equal_extents;
+    std::vector<FixedExtent> fixed_extents;
     std::vector<LaunchPlan> plans;  // at least one; the runtime picks per launch
 };
 

@@ -193,6 +193,11 @@ void validate_package(const KernelPackage &package) {
         validate_buffer_dim(package, pair.buffer_a, pair.dim_a, "a pair of equal extents");
         validate_buffer_dim(package, pair.buffer_b, pair.dim_b, "a pair of equal extents");
     }
+    for (const FixedExtent &fixed : package.fixed_extents) {
+        validate_buffer_dim(package, fixed.buffer, fixed.dim, "a fixed extent");
+        package_assert(fixed.extent >= 0) << "a fixed extent of " << package.buffers[fixed.buffer].name << " is "
+                                          << fixed.extent;
+    }
     for (const LaunchPlan &plan : package.plans) {
         validate_plan(package, plan);
     }

@@ -33,6 +33,7 @@ KernelPackage sample_package() {
                        {"lse", fp32, 3, true}};
     package.scalars = {{"scale", fp32, false, false, 0, 0}, {"window", int32, true, true, 1, 4096}};
     package.equal_extents = {{0, 0, 1, 0}, {1, 1, 2, 1}, {0, 1, 3, 1}, {0, 3, 1, 3}};
+    package.fixed_extents = {{0, 0, 64, false}, {2, 0, 64, true}, {3, 0, 64, false}};
     LaunchPlan plan;
     plan.schedule = "out.tile(q, 128)\nout.stream(k, 128)";
     plan.query_tile = 128;

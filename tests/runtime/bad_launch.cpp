@@ -59,6 +59,15 @@ TEST_F(BadLaunch, EqualExtents) {
                    {"dimension 1 of query has extent 1000", "dimension 1 of out has extent 999"});
 }
 
+/** A kernel for 64 features would leave the other 8 out, or read 32 that are not there. */
+TEST_F(BadLaunch, FixedExtents) {
+    expect_refused(EDIT { USED, t[0].sizes[0] = t[1].sizes[0] = 72; },
+                   {"dimension 0 of query has extent 72; the kernels are compiled for 64. Compile the algorithm for"});
+    expect_refused(EDIT { USED, t[2].sizes[0] = 32; },
+                   {"dimension 0 of value has extent 32; the kernels are compiled for at least 64"});
+    expect_refused(EDIT { USED, t[3].sizes[0] = 32; }, {"dimension 0 of out has extent 32; the kernels are compiled for 64"});
+}
+
 TEST_F(BadLaunch, Addresses) {
     expect_refused(EDIT { USED, t[4].address = 0; }, {"lse has elements but no device address"});
     expect_refused(EDIT { USED, t[4].address += 2; }, {"address of lse is not a multiple of its element's 4 bytes"});

@@ -26,7 +26,7 @@ TEST(BadPackage, OtherVersion) {
     auto bytes = serialize_package(sample_package());
     bytes[8] = 9;
     expect_error<RuntimeFailure>([&] { parse_package(bytes.data(), bytes.size()); },
-                                 {"format version 9", "reads version 3", "compile the algorithm again"});
+                                 {"format version 9", "reads version 4", "compile the algorithm again"});
 }
 
 TEST(BadPackage, Damaged) {
@@ -56,6 +56,9 @@ TEST(BadPackage, Names) {
 TEST(BadPackage, Indexes) {
     expect_refused([](auto &p) { p.equal_extents[0].buffer_b = 5; }, {"equal extents", "buffer 5 of 5"});
     expect_refused([](auto &p) { p.equal_extents[0].dim_b = 4; }, {"dimension 4 of key", "has 4"});
+    expect_refused([](auto &p) { p.fixed_extents[0].buffer = 5; }, {"fixed extent", "buffer 5 of 5"});
+    expect_refused([](auto &p) { p.fixed_extents[0].dim = -1; }, {"fixed extent", "dimension -1 of query"});
+    expect_refused([](auto &p) { p.fixed_extents[1].extent = -64; }, {"a fixed extent of value is -64"});
     expect_refused([](auto &p) { p.plans[0].kernels[0].work[0].buffer = -2; }, {"work", "buffer -2"});
     expect_refused([](auto &p) { p.plans[0].kernels[0].params[0].index = 3; }, {"attend", "tensor map 3 of 3"});
     expect_refused([](auto &p) { p.plans[0].kernels[0].params[6].index = -1; }, {"attend", "scalar -1 of 2"});

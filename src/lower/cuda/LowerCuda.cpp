@@ -122,6 +122,7 @@ KernelPackage lower_cuda(const std::vector<CudaCandidate> &candidates) {
     package.is_ptx = true;
     const PackageArguments arguments(candidates[0].program, package);
     add_equal_extents(candidates[0].program, arguments, package);
+    add_fixed_extents(candidates[0].program, arguments, package);
     std::vector<std::future<std::string>> texts;
     for (const CudaCandidate &candidate : candidates) {
         const bool last = texts.size() + 1 == candidates.size();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 
 namespace strobe::cuda {
 
@@ -184,6 +185,44 @@ void add_equal_extents(const TileProgram &program, const PackageArguments &argum
         for (size_t d = 0; d < o.axes.size(); d++) {
             note(o.axes[d], arguments.buffer(o.name), static_cast<int>(d));
         }
+    }
+}
+
+void add_fixed_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package) {
+    std::map<std::pair<int, int>, FixedExtent> found;
+    const auto note = [&](int buffer, int dim, int extent, bool at_least) {
+        FixedExtent &fixed = found[{buffer, dim}];
+        if (fixed.extent < extent || (fixed.at_least && !at_least)) {
+            fixed = {buffer, dim, extent, at_least};
+        }
+    };
+    const auto size_of = [&](const std::string &axis) {
+        const auto size = program.column_sizes.find(axis);
+        return size == program.column_sizes.end() ? 0 : size->second;
+    };
+    each_dimension(program, [&](const std::string &buffer, size_t d, const std::string &axis) {
+        if (size_of(axis) > 0) {
+            note(arguments.buffer(buffer), static_cast<int>(d), size_of(axis), true);
+        }
+    });
+    for (const Output &o : program.outputs) {
+        for (size_t d = 0; d < o.axes.size(); d++) {
+            if (size_of(o.axes[d]) > 0) {
+                note(arguments.buffer(o.name), static_cast<int>(d), size_of(o.axes[d]), false);
+            }
+        }
+    }
+    for (const Parameter &p : inputs_of(program)) {
+        for (int d = 0; p.is_buffer() && d < p.dimensions(); d++) {
+            const Expr declared = p.extent_constraint(d).defined() ? simplify(p.extent_constraint(d)) : Expr();
+            const auto extent = declared.defined() ? as_const_int(declared) : std::nullopt;
+            if (extent && *extent >= 0 && *extent <= std::numeric_limits<int32_t>::max()) {
+                note(arguments.buffer(p.name()), d, static_cast<int>(*extent), false);
+            }
+        }
+    }
+    for (const auto &[place, fixed] : found) {
+        package.fixed_extents.push_back(fixed);
     }
 }
 

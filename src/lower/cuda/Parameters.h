@@ -40,6 +40,9 @@ private:
  * extents, which the runtime checks. */
 void add_equal_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package);
 
+/** Those that are constants of the algorithm: declared ones and outputs exactly, others as far as they are read. */
+void add_fixed_extents(const TileProgram &program, const PackageArguments &arguments, KernelPackage &package);
+
 /** What one kernel is passed. Each method returns the Variable that stands for the
  * argument in the kernel, adding it on first use. */
 class KernelParameters {

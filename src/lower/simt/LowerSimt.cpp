@@ -330,6 +330,7 @@ public:
         options.architecture = architecture;
         options.ptx_version = architecture.back() == 'a' ? "8.7" : "7.1";
         add_equal_extents(program, arguments, package);
+        add_fixed_extents(program, arguments, package);
         generator->init_module();
     }
 
