@@ -40,10 +40,7 @@ READY:
     setp.ge.u32 %p2, %r1, 128;
     @%p2 bra WRITER;
 READER:
-    and.b32 %r6, %r4, 1;
-WAIT_FULL:
-    mbarrier.try_wait.parity.shared::cta.b64 %p3, [%r3], %r6;
-    @!%p3 bra WAIT_FULL;
+    {wait_full}
     and.b32 %r7, %r4, {slot_mask};
     shl.b32 %r7, %r7, 7;
     {release_first}
@@ -60,11 +57,7 @@ WAIT_FULL:
 WRITER:
     {writers}
 WRITE:
-    and.b32 %r6, %r4, 1;
-    xor.b32 %r6, %r6, 1;
-WAIT_EMPTY:
-    mbarrier.try_wait.parity.shared::cta.b64 %p3, [%r3+8], %r6;
-    @!%p3 bra WAIT_EMPTY;
+    {wait_empty}
     {announce_first}
     and.b32 %r7, %r4, {slot_mask};
     shl.b32 %r7, %r7, 7;
@@ -90,6 +83,15 @@ ARRIVE_FULL = "mbarrier.arrive.shared::cta.b64 _, [%r3];"
 ARRIVE_EMPTY = "mbarrier.arrive.shared::cta.b64 _, [%r3+8];"
 FIRST_LANE = "setp.eq.u32 %p5, %r2, 0; @%p5 "
 FIRST_THREAD = "setp.eq.u32 %p5, %r1, 0; @%p5 "
+WAIT_FULL = """and.b32 %r6, %r4, 1;
+WAIT_FULL:
+    mbarrier.try_wait.parity.shared::cta.b64 %p3, [%r3], %r6;
+    @!%p3 bra WAIT_FULL;"""
+WAIT_EMPTY = """and.b32 %r6, %r4, 1;
+    xor.b32 %r6, %r6, 1;
+WAIT_EMPTY:
+    mbarrier.try_wait.parity.shared::cta.b64 %p3, [%r3+8], %r6;
+    @!%p3 bra WAIT_EMPTY;"""
 ONE_WRITER = "setp.ne.u32 %p6, %r1, 128; @%p6 bra DONE;"
 WORD_OF_LANE = "shl.b32 %r8, %r2, 2;"
 ONE_WORD = "mov.u32 %r8, 0;"
@@ -100,7 +102,15 @@ def pattern(release, announce, full_count=1, empty_count=1, one_writer=True, slo
     address = ONE_WORD if one_writer else WORD_OF_LANE
     return dict(release=release, announce=announce, full_count=full_count, empty_count=empty_count, slot_mask=slots - 1,
                 writers=ONE_WRITER if one_writer else "", read_address=address, write_address=address,
-                announce_first=announce_first, release_first=release_first)  # fmt: skip
+                announce_first=announce_first, release_first=release_first,
+                wait_full=WAIT_FULL, wait_empty=WAIT_EMPTY)  # fmt: skip
+
+
+def named(free, written):
+    """The same between named barriers: 2, the words are free; 3, they are written."""
+    made = pattern("", written, one_writer=False)
+    made.update(wait_full=free + " bar.sync 3, 160;", wait_empty="bar.sync 2, 160;")
+    return made
 
 
 # name: (whether it is ordered, how it is made)
@@ -118,6 +128,9 @@ PATTERNS = {
         True, pattern(ARRIVE_EMPTY, "bar.warp.sync %r11; " + FIRST_LANE + ARRIVE_FULL, empty_count=128, one_writer=False)),
     "readers_behind_a_masked_warp_barrier": (
         True, pattern("bar.warp.sync %r11; " + FIRST_LANE + ARRIVE_EMPTY, ARRIVE_FULL, empty_count=4)),
+    # Two named barriers between them: at the one that says that words are free, or written, one side need not wait.
+    "arrivals_at_named_barriers": (True, named("bar.arrive 2, 160;", "bar.arrive 3, 160;")),
+    "waits_at_named_barriers": (True, named("bar.sync 2, 160;", "bar.sync 3, 160;")),
     # They say so too early.
     "race_of_the_writer": (False, pattern(ARRIVE_EMPTY, "", empty_count=128, announce_first=ARRIVE_FULL)),
     "race_of_the_readers": (False, pattern("", ARRIVE_FULL, empty_count=128, release_first=ARRIVE_EMPTY)),
@@ -149,4 +162,4 @@ def launch(name):
 if __name__ == "__main__":
     for name in sys.argv[1:] or PATTERNS:
         launch(name)
-        print(f"launched 1: {name}", flush=True)
+        print(f"{name}: launched 1, kernels 0", flush=True)

@@ -50,86 +50,103 @@ def parse(text):
     return errors, REPORT.findall(text)[:40]
 
 
-def command_of(job, sanitizer, options):
-    command = [sanitizer, "--tool", job.tool, "--print-limit", "100"]
-    if job.tool != "initcheck":  # which must see the kernels that fill the inputs
-        command += ["--kernel-regex", "kns=strobe"]
-    if job.tool in ("racecheck", "synccheck"):  # which would count them in the machine code, and might miscount
-        command += ["--num-cuda-barriers", "64"]
-    if job.pattern:
-        return command + [sys.executable, str(HERE / "race_patterns.py"), job.pattern]
-    command += [sys.executable, str(HERE / "sanitized.py"), str(job.package)]
-    command += ["--library", options.library] if options.library else []
-    return command + (["--planted"] if job.planted else [])
-
-
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run of one tool on one package, or on a kernel of race_patterns.py."""
+    """One run of one tool on a few packages, or on a kernel of race_patterns.py."""
 
     tool: str
-    package: pathlib.Path = pathlib.Path()
+    packages: tuple = ()
     pattern: str = ""
     planted: bool = False
 
+    def names(self):
+        return [self.pattern] if self.pattern else [package.stem for package in self.packages]
+
+    def command(self, sanitizer, options):
+        command = [sanitizer, "--tool", self.tool, "--print-limit", "100"]
+        if self.tool != "initcheck":  # which must see the kernels that fill the inputs
+            command += ["--kernel-regex", "kns=strobe"]
+        if self.tool in ("racecheck", "synccheck"):  # which would count them in the machine code, and might miscount
+            command += ["--num-cuda-barriers", "64"]
+        if self.pattern:
+            return command + [sys.executable, str(HERE / "race_patterns.py"), self.pattern]
+        command += [sys.executable, str(HERE / "sanitized.py"), *map(str, self.packages)]
+        command += ["--library", options.library] if options.library else []
+        return command + (["--planted"] if self.planted else [])
+
     def run(self, sanitizer, options, deadline):
-        """A row of the result."""
-        row = dict(tool=self.tool, package=self.pattern or self.package.stem, planted=self.planted, launches=0, kernels=0,
-                   errors=0, ok=False, note="", report=[])  # fmt: skip
+        """A row of the result for each package."""
+        common = dict(tool=self.tool, planted=self.planted, launches=0, kernels=0, errors=0, ok=False, note="", report=[])
         seconds = min(options.run_limit, deadline - time.time())
         if seconds < 5:
-            return dict(row, note="not run: time limit", ran=False)
+            return [dict(common, package=name, note="time limit", ran=False) for name in self.names()]
         environment = dict(os.environ, PYTORCH_NO_CUDA_MEMORY_CACHING="1")
         start = time.time()
         try:
             done = subprocess.run(
-                command_of(self, sanitizer, options), env=environment,
+                self.command(sanitizer, options), env=environment,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, errors="replace",
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return dict(row, note=f"stopped after {seconds:.0f} s", ran=True, seconds=round(seconds, 1))
-        errors, report = parse(done.stdout)
-        launched = re.search(r"launched (\d+)", done.stdout)
-        kernels = re.search(r"kernels (\d+)", done.stdout)
-        row.update(launches=int(launched[1]) if launched else 0, kernels=int(kernels[1]) if kernels else 0)
-        row.update(errors=errors, report=report if errors else [], ran=True, seconds=round(time.time() - start, 1))
+            return [dict(common, package=name, note=f"stopped after {seconds:.0f} s", ran=True) for name in self.names()]
+        common["seconds"] = round(time.time() - start, 1)
+        return [self.judge(dict(common, package=name, ran=True), done.stdout) for name in self.names()]
+
+    def judge(self, row, text):
+        errors, report = parse(text)
+        launched = re.search(rf"^{re.escape(row['package'])}: launched (\d+), kernels (\d+)", text, re.MULTILINE)
+        row.update(errors=errors, report=report if errors else [])
+        if launched:
+            row.update(launches=int(launched[1]), kernels=int(launched[2]))
         if self.planted:
             row["ok"] = bool(errors)
             row["note"] = "" if row["ok"] else "the planted fault was not found"
         else:
             row["ok"] = errors == 0 and launched is not None
             if errors is None or launched is None:
-                row["note"] = "did not finish: " + " | ".join(done.stdout.strip().splitlines()[-3:])[:300]
+                row["note"] = "did not finish: " + " | ".join(text.strip().splitlines()[-3:])[:300]
         return row
 
 
-def jobs_for(packages, tools):
-    """Planted faults first, then package by package: what a time limit cuts off is whole packages."""
+def jobs_for(packages, tools, together):
+    """Planted faults first, then group by group: what a time limit cuts off is whole packages."""
     jobs = []
     if "memcheck" in tools:
         planted = next((package for package in packages if variants.parse_file_name(package.stem)), None)
-        jobs += [Job("memcheck", planted, planted=True)] if planted else []
+        jobs += [Job("memcheck", (planted,), planted=True)] if planted else []
     if "racecheck" in tools:
         jobs += [Job("racecheck", pattern=name, planted=True) for name in RACES]
         jobs += [Job("racecheck", pattern=name) for name in ORDERED]
-    return jobs + [Job(tool, package) for package in packages for tool in tools]
+    groups = [tuple(packages[n : n + together]) for n in range(0, len(packages), together)]
+    return jobs + [Job(tool, group) for group in groups for tool in tools]
 
 
 def run_all(packages, sanitizer, options):
+    """Groups of packages share a process; where one has an error, each runs again by itself."""
     deadline = time.time() + options.time_limit
     rows = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        futures = [pool.submit(job.run, sanitizer, options, deadline) for job in jobs_for(packages, options.tools)]
-        for future in concurrent.futures.as_completed(futures):
-            row = future.result()
-            rows.append(row)
-            verdict = "ok" if row["ok"] else "FAILED" if row["ran"] else "not run"
-            what = f"{row['tool']}{' (planted fault)' if row['planted'] else ''}"
-            if options.verbose or not row["ok"]:
-                print(f"{what:26} {row['package']:28} {row['launches']:3} launches  errors {row['errors']}  {verdict} {row['note']}", flush=True)
-            for line in [] if row["ok"] else row["report"][:6]:
-                print(f"      {line}", flush=True)
+        submit = lambda job: (job, pool.submit(job.run, sanitizer, options, deadline))
+        waiting = [submit(job) for job in jobs_for(packages, options.tools, options.together)]
+        while waiting:
+            job, future = waiting.pop(0)
+            found = future.result()
+            if len(job.packages) > 1 and any(row["ran"] and not row["ok"] for row in found):
+                waiting += [submit(Job(job.tool, (package,))) for package in job.packages]
+                continue
+            for row in found:
+                show(row, options.verbose)
+            rows += found
     return rows
+
+
+def show(row, verbose):
+    verdict = "ok" if row["ok"] else "FAILED" if row["ran"] else "not run"
+    if verbose or not row["ok"]:
+        what = f"{row['tool']}{' (planted fault)' if row['planted'] else ''}"
+        print(f"{what:26} {row['package']:28} {row['launches']:3} launches  errors {row['errors']}  {verdict} {row['note']}", flush=True)
+        for line in row["report"][:6]:
+            print(f"      {line}", flush=True)
 
 
 def kernels_passed(rows, tools):
@@ -150,6 +167,7 @@ def parse_arguments():
     parser.add_argument("--jobs", type=int, default=12, help="runs at a time")
     parser.add_argument("--time-limit", type=float, default=280, help="seconds for everything")
     parser.add_argument("--run-limit", type=float, default=120, help="seconds for one run")
+    parser.add_argument("--together", type=int, default=4, help="packages that share a process")
     parser.add_argument("--kernels", type=int, default=60, help="how many must pass every tool")
     parser.add_argument("--verbose", action="store_true", help="a line for each run, not only for failures")
     parser.add_argument("--sanitizer", help="the program compute-sanitizer, if it is not found by itself")
