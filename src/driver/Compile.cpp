@@ -42,7 +42,7 @@ std::string Compilation::explanation() const {
         text << "  " << f.subject << "  " << f.rule << ": " << f.text << "\n";
     }
     for (const ScheduleChoice &c : schedules.choices) {
-        text << "schedule\n" << to_string(c.schedule) << "\n";
+        text << "schedule\n" << to_string(c.schedule);
     }
     text << "program\n" << program;
     return text.str();

@@ -4,6 +4,7 @@
 #include "support/Error.h"
 #include "support/NearestName.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -132,18 +133,23 @@ void check_problem(const Problem &p) {
     }
 }
 
-void bind_inputs(Instance &instance, const Problem &problem) {
-    check_problem(problem);
-    std::vector<std::string> scalars;
+void check_scalar(const Instance &instance, const std::string &name) {
+    std::vector<std::string> known;
     for (const Parameter &p : instance.inputs) {
         if (!p.is_buffer()) {
-            scalars.push_back(p.name());
+            known.push_back(p.name());
         }
     }
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+        known.insert(known.end(), {"dtype", "head_dim", "value_dim"});
+        strobe_user_error() << instance.name << " has no scalar or setting " << name << suggestion_for(name, known);
+    }
+}
+
+void bind_inputs(Instance &instance, const Problem &problem) {
+    check_problem(problem);
     for (const auto &[name, value] : problem.scalars) {
-        if (!instance.input(name) || instance.input(name)->is_buffer()) {
-            strobe_user_error() << instance.name << " has no scalar " << name << suggestion_for(name, scalars);
-        }
+        check_scalar(instance, name);
     }
 
     for (Parameter &p : instance.inputs) {

@@ -33,6 +33,9 @@ void check_problem(const Problem &problem);
  * outside its declared range. */
 void bind_inputs(Instance &instance, const Problem &problem);
 
+/** Throws UserError, naming the nearest scalar or setting, if the algorithm has no scalar of this name. */
+void check_scalar(const Instance &instance, const std::string &name);
+
 /** Buffers for the outputs, filled with NaN. \p outputs may be widened Funcs of the instance's. */
 std::vector<Halide::Buffer<>> make_outputs(Instance &instance, const std::vector<Halide::Func> &outputs,
                                            const Problem &problem);

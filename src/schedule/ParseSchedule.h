@@ -2,7 +2,7 @@
 #define STROBE_SCHEDULE_PARSE_SCHEDULE_H
 
 /** \file
- * Reads the text form of a schedule:
+ * The text form of a schedule, which parse_schedule and load_schedule (include/strobe/schedule.h) read:
  *
  *     schedule  = { directive }                       blanks and new lines separate, # starts a comment
  *     directive = [ name { "," name } ":" ] name [ "(" [ argument { "," argument } ] ")" ]
@@ -15,16 +15,5 @@
  */
 
 #include "Schedule.h"
-
-namespace strobe {
-
-/** \p file is only named in errors. Throws UserError with file:line:column and a
- * caret, naming the nearest known directive or keyword. */
-Schedule parse_schedule(const std::string &text, const std::string &file = "<schedule>");
-
-/** Reads a file. Throws RuntimeFailure if it cannot be read. */
-Schedule load_schedule(const std::string &path);
-
-}  // namespace strobe
 
 #endif

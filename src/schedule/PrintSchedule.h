@@ -11,10 +11,8 @@ namespace strobe {
 
 /** "k, v: stage(2, tma)" */
 std::string to_string(const Directive &directive);
-std::string to_string(const Schedule &schedule);
 
 std::ostream &operator<<(std::ostream &stream, const Directive &directive);
-std::ostream &operator<<(std::ostream &stream, const Schedule &schedule);
 
 }  // namespace strobe
 

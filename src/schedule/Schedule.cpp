@@ -48,32 +48,37 @@ Schedule &Schedule::add(Directive d) {
     return *this;
 }
 
-Schedule &Schedule::tile(const std::string &axis, int size) {
-    return add(directive("tile", {positional(axis), positional(size)}));
+Schedule &Schedule::tile(const Name &axis, int size) {
+    return add(directive("tile", {positional(axis.text), positional(size)}));
 }
 
-Schedule &Schedule::stream(const std::string &axis, int size) {
-    return add(directive("stream", {positional(axis), positional(size)}));
+Schedule &Schedule::stream(const Name &axis, int size) {
+    return add(directive("stream", {positional(axis.text), positional(size)}));
 }
 
-Schedule &Schedule::split(const std::string &axis, int parts) {
-    return add(directive("split", {positional(axis), positional(parts)}));
+Schedule &Schedule::split(const Name &axis, int parts) {
+    return add(directive("split", {positional(axis.text), positional(parts)}));
 }
 
-Schedule &Schedule::online(const std::vector<std::string> &reductions) {
-    return add(directive("online", all_of(reductions)));
+Schedule &Schedule::online(const Names &reductions) {
+    return add(directive("online", all_of(reductions.texts)));
 }
 
-Schedule &Schedule::recompute(const std::string &reduction) {
-    return add(directive("recompute", {positional(reduction)}));
+Schedule &Schedule::recompute(const Name &reduction) {
+    return add(directive("recompute", {positional(reduction.text)}));
 }
 
-Schedule &Schedule::stage(const std::vector<std::string> &inputs, int count, const std::string &how) {
-    return add(directive("stage", {positional(count), positional(how)}, inputs));
+Schedule &Schedule::stage(const Names &inputs, int count, const std::string &how) {
+    return add(directive("stage", {positional(count), positional(how)}, inputs.texts));
 }
 
-Schedule &Schedule::mma(const std::string &func, const std::string &instruction, const std::string &type) {
-    return add(directive("mma", {positional(instruction), positional(type)}, {func}));
+Schedule &Schedule::mma(const Name &func, const std::string &instruction, const std::string &type,
+                        const std::string &a) {
+    std::vector<DirectiveArgument> arguments = {positional(instruction), positional(type)};
+    if (!a.empty()) {
+        arguments.push_back(keyword("a", a));
+    }
+    return add(directive("mma", arguments, {func.text}));
 }
 
 Schedule &Schedule::kernel(const std::string &form) {
@@ -106,20 +111,20 @@ Schedule &Schedule::persistent(bool on) {
     return add(directive("persistent", switched(on)));
 }
 
-Schedule &Schedule::blocks(const std::vector<std::string> &order) {
-    return add(directive("blocks", all_of(order)));
+Schedule &Schedule::blocks(const Names &order) {
+    return add(directive("blocks", all_of(order.texts)));
 }
 
 Schedule &Schedule::rescale_when(int bits) {
     return add(directive("rescale_when", {positional(bits)}));
 }
 
-Schedule &Schedule::vectorize(const std::string &axis, int lanes) {
-    return add(directive("vectorize", {positional(axis), positional(lanes)}));
+Schedule &Schedule::vectorize(const Name &axis, int lanes) {
+    return add(directive("vectorize", {positional(axis.text), positional(lanes)}));
 }
 
-Schedule &Schedule::parallel(const std::vector<std::string> &axes) {
-    return add(directive("parallel", all_of(axes)));
+Schedule &Schedule::parallel(const Names &axes) {
+    return add(directive("parallel", all_of(axes.texts)));
 }
 
 const Directive *Schedule::find(const std::string &name) const {

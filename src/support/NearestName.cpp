@@ -12,6 +12,11 @@ std::string lower_case(std::string s) {
     return s;
 }
 
+size_t common_prefix(const std::string &a, const std::string &b) {
+    const auto ends = std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin());
+    return ends.first - a.begin();
+}
+
 }  // namespace
 
 int edit_distance(const std::string &a, const std::string &b) {
@@ -37,7 +42,10 @@ std::string nearest_name(const std::string &name, const std::vector<std::string>
     int least = 1 + std::max<int>(2, (int)name.size() / 3);
     for (const std::string &k : known) {
         int distance = edit_distance(lower_case(name), lower_case(k));
-        if (distance < least && distance < (int)std::max(k.size(), name.size())) {
+        // Of two as near, the one that begins alike for longer.
+        const bool better = distance < least || (distance == least && !best.empty() &&
+                                                 common_prefix(name, k) > common_prefix(name, best));
+        if (better && distance < (int)std::max(k.size(), name.size())) {
             least = distance;
             best = k;
         }

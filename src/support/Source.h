@@ -4,18 +4,9 @@
 /** \file
  * Where a piece of text came from, for errors that show file:line:column and a caret. */
 
-#include <string>
+#include "strobe/schedule.h"
 
 namespace strobe {
-
-struct SourceSpan {
-    std::string file;
-    int line = 0, column = 0, length = 0;  // 1-based; line 0: not from a file
-    std::string text;                      // the whole source line
-    bool known() const {
-        return line > 0;
-    }
-};
 
 /** "file:3:8: " and, under it, the line and a caret line; "" for an unknown span. */
 std::string position_of(const SourceSpan &span);

@@ -76,6 +76,7 @@ TEST(NearestName, Suggestions) {
     EXPECT_EQ(nearest_name("pingpon", {"tile", "pingpong"}), "pingpong");
     EXPECT_EQ(nearest_name("Tile", {"tile"}), "tile");
     EXPECT_EQ(nearest_name("x", {"y"}), "");
+    EXPECT_EQ(nearest_name("sm_91", {"sm_80", "sm_90a"}), "sm_90a") << "both are two changes away";
     EXPECT_EQ(suggestion_for("quux", {"tile", "stream"}), " (known: tile, stream)");
     EXPECT_EQ(list_of({"a", "b", "c"}), "a, b and c");
 }

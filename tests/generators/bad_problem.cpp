@@ -75,7 +75,7 @@ TEST(BadProblem, heads_not_a_multiple) {
 TEST(BadProblem, unknown_scalar) {
     Problem problem = sized(1, 1, 1);
     problem.scalars["caps"] = 20;
-    expect_user_error([&] { bind("softcap", problem); }, {"softcap has no scalar caps", "did you mean cap?"});
+    expect_user_error([&] { bind("softcap", problem); }, {"softcap has no scalar or setting caps", "did you mean cap?"});
 }
 
 TEST(BadProblem, scalar_out_of_range) {

@@ -25,8 +25,7 @@ blocks(i   descending, h, b)  # the longest rows first
 Schedule example_in_cpp() {
     Schedule s;
     s.tile("i", 192).stream("j", 128).online({"row_max", "row_sum", "out"}).stage({"k", "v"}, 2);
-    s.mma("scores", "wgmma", "bf16").mma("out", "wgmma", "bf16");
-    s.directives.back().arguments.push_back({"a", "registers", {}});
+    s.mma("scores", "wgmma", "bf16").mma("out", "wgmma", "bf16", "registers");
     s.warps(3, 1, 160, 32).pingpong().skip().specialize({"full", "partial"}).blocks({"i descending", "h", "b"});
     return s;
 }

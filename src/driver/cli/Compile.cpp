@@ -114,13 +114,15 @@ void write_library(const CompileRequest &request, Instance &instance, const Targ
 
 int compile_command(CompileRequest request) {
     const std::map<std::string, std::string> params = take_params(request);
-    strobe_user_assert(request.problem.scalars.empty())
-        << request.problem.scalars.begin()->first << " is a scalar of the compiled function, given when it is called; "
-        << "only dtype, head_dim and value_dim are fixed here";
     const std::string algorithm = request.algorithms.at(0);
     const Target target = parse_target(request.target);
     const std::string name = request.function_name.empty() ? algorithm : request.function_name;
     Instance instance = build_algorithm(algorithm, params, target);
+    for (const auto &[scalar, value] : request.problem.scalars) {
+        check_scalar(instance, scalar);
+        strobe_user_error() << scalar << " is a scalar of the compiled function, given when it is called; only dtype, "
+                            << "head_dim and value_dim are fixed here";
+    }
     if (is_package(request.output)) {
         write_package(request, instance, target, name);
     } else {
