@@ -71,7 +71,7 @@ TEST(DerivedPlans, TilesAreTheKnownOnes) {
             EXPECT_EQ(r.choices.query_tile, head == 64 ? 192 : 128) << (int)variant << "\n" << x.plan << r.schedule;
             if (variant == Variant::Document) {
                 // What a mask over data reads takes registers from the scores.
-                EXPECT_GE(r.choices.stream_tile, 64) << r.schedule;
+                EXPECT_EQ(r.choices.stream_tile, head == 64 ? 96 : 128) << r.schedule;
             } else {
                 EXPECT_GE(r.choices.stream_tile, 128) << (int)variant << "\n" << r.schedule;
             }
@@ -148,17 +148,23 @@ TEST(DerivedPlans, ShippedSchedulesAreLegal) {
         const bool gpu = entry.path().parent_path().filename() == "sm_90";
         const std::string name = entry.path().stem().string();
         const int head = name.find("d128") != std::string::npos ? 128 : 64;
-        // Tiles written for masks over indices lack the registers for one over data.
-        const bool data = name.find("document") != std::string::npos;
         for (Variant variant : variants) {
-            if (gpu && head == 64 && !data && variant == Variant::Document) {
-                continue;
-            }
             Derived x = derive(variant, head, gpu ? BFloat(16) : Float(32));
             Schedule s = load_schedule(entry.path().string());
             EXPECT_EQ(parse_schedule(to_string(s)), s);
-            EXPECT_NO_THROW(check_schedule(s, x.graph, x.plan, capability_of(gpu ? "sm_90a" : "x86-avx2")))
-                << entry.path();
+            std::string refusal;
+            try {
+                check_schedule(s, x.graph, x.plan, capability_of(gpu ? "sm_90a" : "x86-avx2"));
+            } catch (const UserError &e) {
+                refusal = e.what();
+            }
+            // Three warpgroups' registers do not hold wide scores and what a mask over data reads.
+            const bool wide = std::stoi(s.find("stream")->arguments.at(1).value) > 96;
+            if (gpu && head == 64 && wide && variant == Variant::Document) {
+                EXPECT_NE(refusal.find("registers"), std::string::npos) << entry.path() << "\n" << refusal;
+            } else {
+                EXPECT_EQ(refusal, "") << entry.path();
+            }
         }
     }
     EXPECT_GE(files, 6);

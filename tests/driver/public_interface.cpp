@@ -34,10 +34,10 @@ struct Causal {
     /** In Halide's own objects where there are any. */
     strobe::Schedule schedule() const {
         return strobe::Schedule()
-            .tile(i, 4)
+            .tile(i, 8)
             .stream(j, 8)
             .online({"row_sum", "weighted_sum"})
-            .vectorize(j, 8)
+            .vectorize(i, 8)
             .parallel({i, h, b})
             .skip("mask");
     }

@@ -1,7 +1,7 @@
 // The algorithms beyond one plain softmax become kernels of the warp-specialised form that
 // ptxas takes without spills and without serialising the matrix instructions.
 
-#include "Disassemble.h"
+#include "MatrixCode.h"
 #include "driver/CompileCuda.h"
 #include "driver/Instance.h"
 #include "lower/cuda/Chains.h"
@@ -10,8 +10,6 @@
 #include "support/Error.h"
 
 #include <gtest/gtest.h>
-
-#include <regex>
 
 using namespace Halide;
 using namespace strobe;
@@ -40,37 +38,14 @@ Instance instance_of(const Case &c) {
         get_host_target());
 }
 
-int count(const std::string &text, const std::string &pattern) {
-    const std::regex regex(pattern);
-    return int(std::distance(std::sregex_iterator(text.begin(), text.end(), regex), std::sregex_iterator()));
-}
-
 class CudaPrograms : public testing::TestWithParam<Case> {};
 
 TEST_P(CudaPrograms, Assemble) {
     const CudaCompilation c =
         compile_cuda(instance_of(GetParam()).outputs, cuda_target(), parse_schedule(GetParam().schedule), "program");
-    ASSERT_FALSE(c.general) << c.general_because;
-    const int plans = int(c.package.plans.size());
-    EXPECT_GE(count(c.ptx, "wgmma\\.mma_async\\.sync\\.aligned\\.m64n\\d+k16\\.f32\\.bf16\\.bf16"), 2 * plans);
-    EXPECT_EQ(count(c.ptx, "setmaxnreg\\.inc"), plans) << "the consumers";
-    EXPECT_EQ(count(c.ptx, "strobe\\$"), 0) << "an intrinsic was not expanded";
-    EXPECT_EQ(count(c.ptx, "call\\.uni"), 0) << "a call was left";
-    EXPECT_EQ(count(c.ptx, "\\.local"), 0) << "local memory";
     const std::vector<uint8_t> bytes = serialize_package(c.package);
     EXPECT_EQ(parse_package(bytes.data(), bytes.size()).plans.size(), c.package.plans.size());
-    if (!find_ptxas()) {
-        GTEST_SKIP() << "there is no ptxas to assemble the kernel with";
-    }
-    EXPECT_TRUE(c.warnings.empty()) << c.statistics() << c.package.plans[0].schedule;
-    for (const KernelStatistics &k : c.kernels) {
-        EXPECT_EQ(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, 0) << c.statistics();
-    }
-    const std::string sass = disassemble(c.package.code);
-    if (!sass.empty()) {
-        EXPECT_GE(count(sass, "HGMMA\\.64x"), 2 * plans) << "no matrix instructions in the machine code";
-        EXPECT_EQ(count(sass, "\\b(LDL|STL)\\b"), 0) << "local memory in the machine code";
-    }
+    expect_matrix_code(c, "bf16");
 }
 
 const char *two_chains = "tile(i, 64) stream(j, 64) warps(consumers=2, chains=2) pingpong";
