@@ -24,6 +24,7 @@ constexpr size_t max_operators = 128;
 struct Operator {
     std::string name;
     GeneratorArguments arguments;
+    int64_t family = -1;  // programs of earlier calls that are told apart by what their arguments fit
 };
 
 std::vector<Operator> &operators() {
@@ -31,8 +32,25 @@ std::vector<Operator> &operators() {
     return *all;
 }
 
+/** Every size that chose the program's parameters is a constant of it, so that no call of another program fits it. */
+bool tells_its_parameters(const std::string &name, const Program &program) {
+    const GeneratorShape &shape = generator_shape(name);
+    const std::vector<TextTensor> &tensors = program.algorithm().tensors;
+    for (const auto &of : {shape.keyed, shape.valued}) {
+        for (const auto &[tensor, dim] : of) {
+            if (!tensors.at(size_t(tensor)).sizes.at(size_t(dim)).is_constant()) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 std::vector<Tensor> call(const Operator &op, const std::vector<Tensor> &tensors, const std::vector<double> &scalars) {
     Call call(tensors, scalars);
+    if (Program *known = find_in_family(op.family, [&](Program &p) { return call.fits(p); })) {
+        return call.run(*known);
+    }
     std::vector<Halide::Type> types;
     for (const Tensor &t : tensors) {
         types.push_back(type_of(t));
@@ -40,6 +58,9 @@ std::vector<Tensor> call(const Operator &op, const std::vector<Tensor> &tensors,
     Program &program = program_of(use_for(op.name, types, call.input_sizes()));
     if (!call.fits(program)) {
         call.refuse(program.algorithm());
+    }
+    if (tells_its_parameters(op.name, program)) {
+        add_to_family(op.family, program);
     }
     return call.run(program);
 }
@@ -128,7 +149,7 @@ nlohmann::json declared(const std::vector<TextTensor> &tensors) {
 std::string define_named_operators() {
     if (operators().empty()) {
         for (const std::string &name : registered_algorithms()) {
-            operators().push_back({name, generator_arguments(name)});
+            operators().push_back({name, generator_arguments(name), new_family()});
         }
         strobe_internal_assert(operators().size() <= max_operators);
         using torch::stable::detail::StableLibrary;

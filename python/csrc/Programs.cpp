@@ -209,7 +209,10 @@ int64_t new_family() {
 }
 
 void add_to_family(int64_t family, const std::string &text) {
-    Program &program = program_of(text);
+    add_to_family(family, program_of(text));
+}
+
+void add_to_family(int64_t family, Program &program) {
     Families &all = families();
     const std::unique_lock<std::shared_mutex> lock(all.mutex);
     strobe_user_assert(family >= 0 && family < int64_t(all.members.size())) << "there is no family " << family;

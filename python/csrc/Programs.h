@@ -63,6 +63,7 @@ Program &program_of(const GeneratorUse &use);
 /** A family is an ordered set of programs, of which a call takes the first that its arguments fit. */
 int64_t new_family();
 void add_to_family(int64_t family, const std::string &text);
+void add_to_family(int64_t family, Program &program);
 
 /** The first program of the family for which `fits` gives true, else null; one that does not exist has none. */
 Program *find_in_family(int64_t family, const std::function<bool(Program &)> &fits);

@@ -155,6 +155,11 @@ below_autograd = torch._C._AutoDispatchBelowAutograd
 #: attention(algorithm: str, tensors: Tensor[], scalars: float[]) -> Tensor[]
 attention = torch.ops.strobe.attention.default
 
+#: Whether autocast is on for any kind of device.
+any_autocast = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
+#: How many dispatch modes watch: they are shown operators that mean something elsewhere, too.
+dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
+
 
 def family_call(tensors: int, outputs: int):
     """call(family: int, *tensors, scalar: float) for so many tensors and outputs: one tensor or several, or None, or none of

@@ -9,7 +9,9 @@ from typing import Any, Callable
 import torch
 
 from ._dtypes import DTYPES, TORCH_DTYPES
-from ._library import ask, no_backward
+from ._library import any_autocast as _any_autocast
+from ._library import ask, below_autograd, no_backward
+from ._library import dispatch_modes as _dispatch_modes
 from .errors import ArgumentError, GradientError, operator_error
 
 _autocast_kernels = torch.library.Library("strobe", "IMPL")
@@ -92,7 +94,10 @@ def _wrapped(name: str) -> Callable:
                     "or detach the tensor"
                 )
         try:
-            return op(*args, **kwargs)
+            if torch.compiler.is_compiling() or _dispatch_modes() or _any_autocast():
+                return op(*args, **kwargs)
+            with below_autograd():  # no gradient is asked for
+                return op(*args, **kwargs)
         except RuntimeError as error:
             raise operator_error(error) from None
 

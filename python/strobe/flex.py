@@ -15,7 +15,9 @@ from . import _in_graph
 from ._algorithm import Algorithm, softmax_attention
 from ._closure import signature
 from ._dtypes import DTYPES
+from ._library import any_autocast as _any_autocast
 from ._library import ask, attention, below_autograd, family_call
+from ._library import dispatch_modes as _dispatch_modes
 from ._trace import Trace, trace_function
 from .errors import ArgumentError, GradientError, operator_error
 
@@ -231,12 +233,6 @@ def _mask_mod_of(block_mask) -> Optional[MaskMod]:
     if callable(block_mask) and not hasattr(block_mask, "kv_num_blocks"):
         return block_mask
     raise ArgumentError(f"block_mask is a {type(block_mask).__name__}; it must be a BlockMask, a mask_mod or None")
-
-
-#: Whether autocast is on for any kind of device: then _autocast() looks closer.
-_any_autocast = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
-#: How many dispatch modes watch: they are shown the operator with the text, which means something elsewhere, too.
-_dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
 
 
 def _autocast(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
