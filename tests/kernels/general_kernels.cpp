@@ -34,7 +34,7 @@ CudaCompilation compile_case(const Case &c, const std::string &schedule, const T
     return compile_cuda(instance.outputs, target, parse_schedule(schedule), c.variant);
 }
 
-void expect_kernel(const CudaCompilation &c, const std::string &architecture) {
+void expect_kernel(const CudaCompilation &c, const std::string &architecture, int spilled = 0) {
     EXPECT_NE(c.ptx.find(".target " + architecture + "\n"), std::string::npos) << c.ptx.substr(0, 400);
     EXPECT_EQ(c.ptx.find("strobe$"), std::string::npos) << "an intrinsic was not expanded";
     EXPECT_EQ(c.ptx.find("call.uni"), std::string::npos) << "a call was left";
@@ -44,8 +44,8 @@ void expect_kernel(const CudaCompilation &c, const std::string &architecture) {
     EXPECT_EQ(read.architecture, architecture);
     EXPECT_TRUE(read.plans.at(0).tensor_maps.empty());
     for (const KernelStatistics &k : c.kernels) {
-        // A few, where registers are limited so that two blocks fit a multiprocessor.
-        EXPECT_LE(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, k.registers <= 128 ? 96 : 0) << c.statistics();
+        EXPECT_LE(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, k.registers <= 128 ? spilled : 0)
+            << c.statistics();
     }
 }
 
@@ -69,7 +69,9 @@ class GeneralKernels : public testing::TestWithParam<Case> {};
 
 TEST_P(GeneralKernels, Assemble) {
     const CudaCompilation c = compile_case(GetParam(), "kernel(general)");
-    expect_kernel(c, "sm_90a");
+    // Sums in float32 over 128 and more features, where registers are limited so that two blocks fit a
+    // multiprocessor.
+    expect_kernel(c, "sm_90a", GetParam().dtype == "fp32" && GetParam().head >= 128 ? 96 : 0);
     EXPECT_TRUE(c.warnings.empty()) << c.statistics() << "nothing is to be warned of that was asked for";
     EXPECT_NE(c.package.plans.at(0).schedule.find("kernel(general)"), std::string::npos);
 }
