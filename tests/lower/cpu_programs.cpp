@@ -3,6 +3,9 @@
 
 #include "CpuHarness.h"
 
+#include "lower/cpu/Context.h"
+#include "lower/cpu/InputElements.h"
+
 using namespace Halide;
 using namespace strobe;
 using namespace strobe::test;
@@ -89,6 +92,48 @@ TEST(CpuPrograms, no_queries) {
     CpuProgram program(causal, Float(32), 8, 8, 16, 16);
     program.check({0, 20, 2, 1, 1}, {0, 1, 2, 3}, 2);
     program.check({20, 20, 2, 1, 0}, {0, 1, 2, 3}, 2);
+}
+
+/** Blocks of several strips, vectors of other widths than the machine's. */
+TEST(CpuPrograms, lanes) {
+    for (const int lanes : {4, 32}) {
+        SCOPED_TRACE(lanes);
+        const Lower lower = [&](const TileProgram &p, Choices c, const Target &t) {
+            c.vector_lanes = lanes;
+            return lower_cpu(p, c, t);
+        };
+        CpuProgram program(causal, Float(32), 24, 20, 160, 48, lower);
+        program.check({333, 222, 2, 1, 1}, {0, 1, 2, 3}, 1);
+        program.check({1, 100, 1, 1, 1}, {0, 1, 2, 3}, 1);
+    }
+}
+
+/** Inputs over rows and keys pass through tiles, whichever way they are contiguous; so does what is added to outputs. */
+TEST(CpuPrograms, inputs_over_rows_keys_and_features) {
+    CpuProgram program([](Inputs &in) {
+        Func weights("weights"), out("out");
+        weights(in.j, in.i, in.h, in.b) = max(in.score() + in.bias(in.j, in.i), 0.0f) * in.bias(in.j, 0);
+        out(in.d, in.i, in.h, in.b) = weighted_sum(weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b) +
+                                      Halide::cast<float>(in.q(in.d, in.i, in.h, in.b));
+        return std::vector<Func>{out};
+    }, BFloat(16), 16, 16, 64, 32);
+    for (const Shape &shape : ragged) {
+        program.check(shape, {0, 1, 2, 3}, 1);
+        program.check(shape, {1, 0, 2, 3}, 1);
+    }
+}
+
+/** What lives no longer than a strip's turn is in one place, and scores and weights take turns there. */
+TEST(CpuPrograms, strips_share_memory) {
+    const CpuProgram made(causal, Float(32), 16, 16, 256, 64);
+    const TileProgram program = cpu::with_tiles_for_transfers(made.program);
+    const cpu::Context context(program, Target("x86-64-linux-avx2-fma"), 8);
+    EXPECT_EQ(context.strips.rows, 16);
+    EXPECT_EQ(context.strips.count, 16);
+    EXPECT_EQ(context.at("%w0").name, context.at("%scores").name);
+    EXPECT_EQ(context.at("%w0").elements(), 16 * 64);
+    EXPECT_EQ(context.at("%m1").strips, 16);
+    EXPECT_EQ(context.at("%k").strips, 1);
 }
 
 TEST(CpuPrograms, all_storage_orders) {
