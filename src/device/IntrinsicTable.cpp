@@ -13,6 +13,7 @@ const std::map<std::string, std::string> &simple_instructions() {
         // Arithmetic.
         {"fmax", "max.f32 {r}, {0}, {1};"},
         {"fmin", "min.f32 {r}, {0}, {1};"},
+        {"fmin_nan", "min.NaN.f32 {r}, {0}, {1};"},
         {"tanh", "tanh.approx.f32 {r}, {0};"},
         // Of a positive number, to 2^-12.9, without the special-function unit: a guess from the bits, within a
         // twentieth, and one step of third order. Numbers beyond 2^125 count as that.
@@ -49,6 +50,7 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"store_global", "st.global.b32 [{0}], {1};"},
         {"store_global16", "{ .reg .b16 %sl, %sh; mov.b32 {%sl, %sh}, {1}; st.global.b16 [{0}], %sl; }"},
         {"load_shared", "ld.shared.b32 {r}, [{0}];"},
+        {"clear_shared16", "{ .reg .b32 %sz; mov.b32 %sz, 0; st.shared.v4.b32 [{0}], {%sz, %sz, %sz, %sz}; }"},
         {"store_shared", "st.shared.b32 [{0}], {1};"},
         {"atomic_add", "atom.global.add.u32 {r}, [{0}], {1};"},
         {"copy_async", "cp.async.cg.shared.global [{0}], [{1}], 16, {2};"},

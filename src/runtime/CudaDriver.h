@@ -34,7 +34,7 @@ constexpr int capture_mode_relaxed = 2;
 constexpr unsigned stream_non_blocking = 1;
 constexpr int map_u8 = 0, map_u16 = 1, map_u32 = 2, map_i32 = 3, map_u64 = 4, map_i64 = 5, map_f16 = 6, map_f32 = 7,
               map_f64 = 8, map_bf16 = 9;
-constexpr int map_interleave_none = 0, map_l2_promotion_256 = 3, map_fill_zero = 0;
+constexpr int map_interleave_none = 0, map_l2_promotion_128 = 2, map_fill_zero = 0;
 
 /** CUlaunchAttribute and CUlaunchConfig. */
 struct LaunchAttribute {

@@ -97,7 +97,7 @@ void encode(const MapKey &key, const BufferSpec &buffer, cuda::TensorMap *map) {
     const uint32_t ones[map_rank] = {1, 1, 1, 1, 1};
     const cuda::Result result = driver.tensor_map_encode_tiled(
         map, int(key.type), key.rank, reinterpret_cast<void *>(key.address), key.sizes, key.strides + 1, key.box, ones,
-        cuda::map_interleave_none, swizzle_code(key.swizzle), cuda::map_l2_promotion_256, cuda::map_fill_zero);
+        cuda::map_interleave_none, swizzle_code(key.swizzle), cuda::map_l2_promotion_128, cuda::map_fill_zero);
     if (result != 0) {
         auto &&failure = strobe_runtime_failure();
         failure << "the CUDA driver refused the tensor map of " << buffer.name << " (extents";

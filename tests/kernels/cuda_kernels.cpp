@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 using namespace Halide;
 using namespace strobe;
 using namespace strobe::test;
@@ -150,6 +152,18 @@ TEST(CudaChoices, AreTheMeasuredOnes) {
             EXPECT_EQ(c.rescale_bits, 8) << what;
             EXPECT_EQ(c.query_descending, variant != "full") << what;
         }
+    }
+}
+
+/** The last panel of a row is copied as far as the row goes. */
+TEST(CudaKernels, CopyNoColumnsBeyondTheRow) {
+    const CudaCompilation c = compile_variant("causal", "bf16", 72, 72);
+    for (const LaunchPlan &plan : c.package.plans) {
+        std::multiset<uint32_t> columns;
+        for (const TensorMapSpec &map : plan.tensor_maps) {
+            columns.insert(map.box[0]);
+        }
+        EXPECT_EQ(columns, (std::multiset<uint32_t>{8, 8, 8, 64, 64, 64, 64})) << "q, k, v; and the result";
     }
 }
 

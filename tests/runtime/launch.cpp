@@ -216,7 +216,7 @@ TEST_F(Launch, EncodesTensorMaps) {
     EXPECT_EQ(query.box, (std::vector<uint32_t>{64, 128, 1, 1}));
     EXPECT_EQ(query.element_strides, (std::vector<uint32_t>{1, 1, 1, 1}));
     EXPECT_EQ(query.swizzle, 3);
-    EXPECT_EQ(query.promotion, 3);
+    EXPECT_EQ(query.promotion, 2);
     EXPECT_EQ(query.interleave, 0);
     EXPECT_EQ(query.fill, 0);
 }

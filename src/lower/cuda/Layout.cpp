@@ -36,6 +36,10 @@ void StreamKernel::refuse(const std::string &what) const {
     strobe_user_error() << "In algorithm " << program.name << ": no wgmma kernel for " << what;
 }
 
+int Operand::copied_bytes() const {
+    return prepared ? stage_bytes() : rows * columns * 2;
+}
+
 /** The load's index must name each tile axis once, the contiguous one first. */
 static int dimension_of(const Call *call, const std::string &axis) {
     for (size_t d = 0; d < call->args.size(); d++) {
@@ -97,9 +101,13 @@ void StreamKernel::sort_ops() {
                    " alone and another by " + v.dims[0].axis + " alone");
         }
         std::vector<uint32_t> box(call->args.size(), 1);
-        box[0] = 64;
+        box[0] = o.panel_columns(0);  // no more than there are: what is beyond would cost as much to bring as elements
         box[row_dim] = pages ? o.page_rows : o.rows;
-        o.tensor_map = add_tensor_map(call->param.name(), box);
+        o.tensor_map = o.last_map = add_tensor_map(call->param.name(), box);
+        if (o.panel_columns(o.panels() - 1) != o.panel_columns(0)) {
+            box[0] = o.panel_columns(o.panels() - 1);
+            o.last_map = add_tensor_map(call->param.name(), box);
+        }
         operands.push_back(o);
     };
     for (const TileOp &op : pass.prologue) {
@@ -121,6 +129,13 @@ void StreamKernel::sort_ops() {
             }
         }
     }
+    // What the next tile's scores need comes first; the sums take theirs a step later.
+    for (Operand &o : operands) {
+        o.early = o.streamed && std::any_of(scores.begin(), scores.end(), [&](const TileOp *op) {
+                      return op->a == o.name || op->b == o.name;
+                  });
+    }
+    std::stable_partition(operands.begin(), operands.end(), [](const Operand &o) { return !o.streamed || o.early; });
     for (const TileOp &op : pass.epilogue) {
         if (op.kind != TileOp::Kind::Store) {
             continue;

@@ -52,7 +52,7 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
     const size_t rank = o.load->expr.as<Call>()->args.size();
     for (int p = 0; p < o.panels(); p++) {
         const Expr to = shared(o.offset + p * o.panel_bytes()) + u32(stage_of(o, iteration) * o.stage_bytes());
-        std::vector<Expr> args = {to, params.tensor_map(o.tensor_map), full};
+        std::vector<Expr> args = {to, params.tensor_map(p + 1 < o.panels() ? o.tensor_map : o.last_map), full};
         for (size_t d = 0; d < rank; d++) {
             const Expr at = coordinate(o, d);
             args.push_back(!o.streamed || moves(at) ? simplify(elements.row_value(at, 0) + (d == 0 ? 64 * p : 0))
@@ -83,7 +83,7 @@ void StreamKernel::produce_pages(Code &code, Elements &elements, const Operand &
     const auto copy = [&](int n, int p) {
         const Expr first = Code::get_int("stream_lo") + n * o.page_rows;
         std::vector<Expr> args = {to + u32(Expr(p * o.panel_bytes() + n * o.page_rows * 128)),
-                                  params.tensor_map(o.tensor_map), full, Expr(64 * p)};
+                                  params.tensor_map(p + 1 < o.panels() ? o.tensor_map : o.last_map), full, Expr(64 * p)};
         for (int d = 1; d < rank; d++) {
             const Expr fixed = coordinate(o, d), beyond = params.extent(call->param.name(), d);
             // A tile of several pages begins with one; one of several tiles begins inside.
@@ -123,14 +123,15 @@ void StreamKernel::produce_prepared(Code &code, Elements &elements, const Operan
     code.run("bulk_load", {}, {to, params.workspace(o.prepared->workspace) + bytes, u32(Expr(o.stage_bytes())), full});
 }
 
-/** Copies the streamed operands of the tile at registers "stream_lo/hi". */
-void StreamKernel::produce_tile(Code &code, Elements &elements) {
+/** Copies the streamed operands of the tile at register "stream_lo": those that scores need, those that they do not, or
+ * all. */
+void StreamKernel::produce_tile(Code &code, Elements &elements, bool early, bool late) {
     const Expr iteration = Code::get_int("iteration");
     for (const Operand &o : operands) {
-        if (o.streamed) {
+        if (o.streamed && (o.early ? early : late)) {
             const Expr stage = u32(8 * stage_of(o, iteration));
             code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
-            code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.stage_bytes())});
+            code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.copied_bytes())});
             produce_operand(code, elements, o, iteration);
         }
     }
@@ -159,9 +160,11 @@ Stmt StreamKernel::producer() {
     for (const Operand &o : operands) {
         rows_prepared |= o.prepared && !o.streamed;
         waits |= o.prepared && !o.in_block();
-        row_bytes += o.streamed || o.in_block() ? 0 : o.stage_bytes();
+        row_bytes += o.streamed || o.in_block() ? 0 : o.copied_bytes();
         if (!o.prepared) {
-            code.run("tensor_prefetch", {}, {params.tensor_map(o.tensor_map)});
+            for (int map : std::set<int>{o.tensor_map, o.last_map}) {
+                code.run("tensor_prefetch", {}, {params.tensor_map(map)});
+            }
         }
     }
     code.set("work", Variable::make(Int(32), "k" + gpu_block_name(0)));
@@ -222,20 +225,32 @@ Stmt StreamKernel::producer() {
     return Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}), body);
 }
 
-/** Copies the tiles of the block's range, the last first. */
+/** Copies the tiles of the block's range, the last first. What the sums need follows a tile behind, since its stages are
+ * free that much later; in the order of tiles it would hold up the next scores. (With a single stage a tile that is
+ * skipped needs all its operands before the next one's.) */
 void StreamKernel::produce_range(Code &code, Elements &elements) {
+    const int behind = choices.stages > 1 ? 1 : 0;
+    const Expr step = Code::get_int("step"), count = Code::get_int("tile_count");
     code.set("step", Expr(0));
-    code.when(Code::get_int("tile_count") > 0, [&] {
+    code.when(count > 0, [&] {
         code.loop(
             "produce_tiles",
             [&] {
-                set_tile(code, elements, program,
-                         Code::get_int("tile_first") + Code::get_int("tile_count") - 1 - Code::get_int("step"));
-                produce_tile(code, elements);
+                set_tile(code, elements, program, Code::get_int("tile_first") + count - 1 - step);
+                code.when(step < count, [&] { produce_tile(code, elements, true, behind == 0); });
+                if (behind > 0) {
+                    code.when(step > 0, [&] {
+                        code.set("stream_lo", Code::get_int("stream_lo") + program.stream_tile);
+                        code.set("iteration", Code::get_int("iteration") - 1);
+                        produce_tile(code, elements, false, true);
+                        code.set("iteration", Code::get_int("iteration") + 1);
+                    });
+                }
                 code.set("iteration", Code::get_int("iteration") + 1);
-                code.set("step", Code::get_int("step") + 1);
+                code.set("step", step + 1);
             },
-            [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
+            [&] { return step < count + behind; });
+        code.set("iteration", Code::get_int("iteration") - behind);
     });
 }
 
@@ -260,8 +275,33 @@ int StreamKernel::arrivals(int n) const {
     return 1;
 }
 
+/** The matrix unit takes 16 columns of the scores' operands at a time. Where a row ends in the middle of them, no copy
+ * writes the rest, which stays zero. */
+void StreamKernel::clear_ends(Code &code) {
+    bool any = false;
+    for (const Operand &o : operands) {
+        const bool contracted = std::any_of(all_scores.begin(), all_scores.end(), [&](const TileOp *op) {
+            return op->a == o.name || op->b == o.name;
+        });
+        if (o.columns % 16 == 0 || o.prepared || !contracted) {
+            continue;
+        }
+        any = true;
+        const int rows = o.stages * o.rows, last = o.panels() - 1, chunk = o.columns % 64 / 8;
+        for (int first = 0; first < rows; first += kernel.threads) {
+            const Expr n = thread_index() + first, row = n % o.rows;
+            const Expr at = n / o.rows * o.stage_bytes() + last * o.panel_bytes() + row * 128 + ((row % 8) ^ chunk) * 16;
+            code.when(n < rows, [&] { code.run("clear_shared16", {}, {shared(o.offset) + u32(at)}); });
+        }
+    }
+    if (any) {
+        code.run("fence_shared");
+    }
+}
+
 Stmt StreamKernel::build() {
     Code code;
+    clear_ends(code);
     code.when(thread_index() == 0, [&] {
         for (int n = 0; n < barriers; n++) {
             code.run("barrier_init", {}, {barrier(n), u32(arrivals(n))});

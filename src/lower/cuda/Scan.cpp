@@ -276,7 +276,7 @@ void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
              {barrier(first->empty) + u32(8 * stage_of(*first, iteration)), phase_of(*first, iteration) ^ u32(1)});
     code.run("store_shared", {}, {note_address(iteration), last ? Code::get_int("pending") | 1 : Code::get_int("pending")});
     announce_note(code);
-    produce_tile(code, elements);
+    produce_tile(code, elements, true, true);
     code.set("iteration", iteration + 1);
 }
 

@@ -26,6 +26,7 @@
 #include "Prepare.h"
 #include "schedule/Schedule.h"
 
+#include <algorithm>
 #include <set>
 
 namespace strobe::cuda {
@@ -36,9 +37,11 @@ struct Operand {
     std::string name;
     int rows = 0, columns = 0;
     bool streamed = false;
+    bool early = false;  // streamed, and scores read it
     int stages = 1;
     int offset = 0;       // from the start of shared memory
     int tensor_map = 0;   // index in the plan
+    int last_map = 0;     // of the last panel, whose rows are shorter where columns are no multiple of 64
     int full = 0, empty = 0;  // barrier numbers of stage 0
     int users = 1;            // chains that read it, and release it
     bool by_threads = false;  // all threads release it, not one a warpgroup: notes and columns go with it
@@ -58,6 +61,11 @@ struct Operand {
     bool in_block() const {
         return prepared && prepared->in_block;
     }
+    int panel_columns(int panel) const {
+        return std::min(64, columns - 64 * panel);
+    }
+    /** What the copies of a tile write: less than a stage if the last panel is not full. */
+    int copied_bytes() const;
 };
 
 /** An output fragment, staged in shared memory on its way out. */
@@ -115,7 +123,7 @@ private:
     KernelSpec &kernel;
     KernelParameters params;
 
-    std::vector<Operand> operands;
+    std::vector<Operand> operands;  // of the streamed ones, the scores' first
     std::vector<Staged> staged;
     std::vector<const TileOp *> scores, sums;  // contractions of this tile, of the previous one; of the own chain
     std::vector<const TileOp *> all_scores, all_sums;
@@ -224,6 +232,7 @@ private:
     Expr shared(const Expr &offset) const;
 
     int arrivals(int n) const;
+    void clear_ends(Code &code);
     Stmt producer();
     void produce_prepared(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
     void produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
@@ -231,7 +240,7 @@ private:
     bool moves(const Expr &coordinate) const;
     void set_coordinates(Code &code, Elements &elements);
     void produce_range(Code &code, Elements &elements);
-    void produce_tile(Code &code, Elements &elements);
+    void produce_tile(Code &code, Elements &elements, bool early, bool late);
     void produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration);
 
     Stmt consumer();
@@ -247,6 +256,8 @@ private:
     void consume_tile(Code &code, Elements &elements, bool first);
     void elementwise(Code &code, Elements &elements, bool first, const std::function<void()> &finish_sums);
     void emit_op(Code &code, Elements &elements, const TileOp &op, bool first);
+    bool elementwise_around(Code &code, Elements &elements, const std::vector<const TileOp *> &ops, bool first,
+                            const std::function<void()> &finish_sums);
     void start_scores(Code &code, const Expr &iteration);
     void start_sums(Code &code, const Expr &iteration, bool last);
     void pack_weights(Code &code);
