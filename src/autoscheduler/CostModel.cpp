@@ -27,6 +27,8 @@ constexpr double load_latency = 1800;
 /** Per block: the first tile's scores and the last one's sums, which nothing overlaps, and the results. With
  * room for the next block's rows its loads, and what other warpgroups still have to do, hide most of it. */
 constexpr double ahead_block_clocks = 2800, persistent_block_clocks = 7500, block_clocks = 8500;
+/** A third warpgroup has more left to do meanwhile. */
+constexpr double persistent_block_clocks_of_three = 4000;
 /** Blocks of uneven length leave this share of an average one idle at the end. */
 constexpr double uneven_tail = 0.55;
 /** From the host's launch to the first block, for each kernel. */
@@ -209,7 +211,9 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
         batches *= (double)shape.sizes.at(b);
     }
     const bool gpu = machine.is_gpu();
-    const double persistent = e.footprint.rows_ahead ? ahead_block_clocks : persistent_block_clocks;
+    const double persistent = e.footprint.rows_ahead ? ahead_block_clocks
+                              : c.row_groups() > 2   ? persistent_block_clocks_of_three
+                                                     : persistent_block_clocks;
     const double fixed = (gpu ? (c.persistent ? persistent : block_clocks) : cpu_block_clocks) * plan.passes.size();
     for (size_t i = 0; i < e.passes.size(); i++) {
         const TileVisits &v = e.visits[i];

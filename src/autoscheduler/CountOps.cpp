@@ -34,6 +34,18 @@ CallCost cost_of_call(const std::string &name) {
     return {"", 4, 0};
 }
 
+/** A reciprocal of a sum of exponentials and constants, of which one is taken for two elements: the limit, two products,
+ * and for both the product, its reciprocal. */
+constexpr double shared_reciprocal_issue = 4, shared_reciprocal_special = 0.5;
+
+/** A sum of positive constants and exponentials. */
+bool is_bounded(const Expr &e) {
+    const Add *add = e.as<Add>();
+    const Call *call = e.as<Call>();
+    return is_positive_const(e) || (add && is_bounded(add->a) && is_bounded(add->b)) ||
+           (call && call->name.compare(0, 4, "exp_") == 0);
+}
+
 class Counter {
     const ReductionGraph &graph;
     const std::string &query, &stream;
@@ -94,9 +106,9 @@ class Counter {
             total.issue += has_product(sub->a, sub->b) ? 0 : 1;
         } else if (const Div *div = e.as<Div>()) {
             // By something that is the same for the whole row: its reciprocal was taken there.
-            const bool reciprocal = e.type().is_float() && is_elementwise(div->b);
-            total.issue += reciprocal ? 2 : 1;
-            total.special += reciprocal;
+            const bool reciprocal = e.type().is_float() && is_elementwise(div->b), shared = reciprocal && is_bounded(div->b);
+            total.issue += shared ? shared_reciprocal_issue : reciprocal ? 2 : 1;
+            total.special += shared ? shared_reciprocal_special : reciprocal ? 1 : 0;
         } else if (const Call *call = e.as<Call>()) {
             add_call(call);
         } else if (const Cast *cast = e.as<Cast>()) {
@@ -136,6 +148,21 @@ public:
     Counter(const ReductionGraph &graph, const Roles &roles) : graph(graph), query(roles.query), stream(roles.stream) {
     }
 
+    /** What is left of a value without factors and summands that are the same for a whole row or column. */
+    Expr without_line(Expr e) const {
+        const auto other = [&](const Expr &a, const Expr &b) {
+            return !is_elementwise(a) ? b : !is_elementwise(b) ? a : Expr();
+        };
+        for (Expr rest = e; rest.defined();) {
+            e = rest;
+            const Mul *mul = e.as<Mul>();
+            const Add *add = e.as<Add>();
+            const Sub *sub = e.as<Sub>();
+            rest = mul ? other(mul->a, mul->b) : add ? other(add->a, add->b) : sub ? other(sub->a, sub->b) : Expr();
+        }
+        return e;
+    }
+
     void count(const Expr &e) {
         if (!e.defined() || !is_elementwise(e) ||
             std::any_of(seen.begin(), seen.end(), [&](const Expr &s) { return graph_equal(s, e); })) {
@@ -144,7 +171,9 @@ public:
         seen.push_back(e);
         add_cost(e);
         const Call *call = e.as<Call>();
-        if ((!call || call->call_type != Call::Image) && !is_position(e)) {
+        if (call && call->name.compare(0, 4, "exp_") == 0) {
+            count(without_line(call->args[0]));  // the rest is in the exponential's multiply-add
+        } else if ((!call || call->call_type != Call::Image) && !is_position(e)) {
             count_operands(e);
         }
     }

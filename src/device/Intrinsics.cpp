@@ -93,6 +93,10 @@ Expr fmin(const Expr &a, const Expr &b) {
     return call(Float(32), "fmin", {}, {a, b});
 }
 
+Expr fmin_nan(const Expr &a, const Expr &b) {
+    return call(Float(32), "fmin_nan", {}, {a, b});
+}
+
 Expr pack(const std::string &type, const Expr &low, const Expr &high) {
     return call(UInt(32), "pack", {type}, {low, high});
 }

@@ -71,13 +71,17 @@ int64_t total(const std::vector<FootprintTerm> &terms) {
     return sum;
 }
 
+int64_t in_panels(int64_t bytes) {
+    return (bytes + panel_bytes - 1) / panel_bytes * panel_bytes;
+}
+
 /** Operand tiles: those indexed by rows are loaded once a block, streamed ones are kept `stages`
  * times, and results are staged on their way out. */
 std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &choices, bool padded) {
     std::vector<FootprintTerm> terms;
     auto row_bytes = [&](const std::optional<int64_t> &width, Halide::Type type) {
         const int64_t bytes = width.value_or(0) * type.bytes();
-        return padded ? (bytes + panel_bytes - 1) / panel_bytes * panel_bytes : bytes;
+        return padded ? in_panels(bytes) : bytes;
     };
     for (const Operand &o : work.operands()) {
         const int64_t bytes = row_bytes(o.width, o.type);
@@ -97,7 +101,7 @@ std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &ch
 int64_t row_operand_bytes(const Workload &work, const Choices &choices) {
     int64_t bytes = 0;
     for (const Operand &o : work.operands()) {
-        bytes += o.by_stream ? 0 : choices.query_tile * o.width.value_or(0) * o.type.bytes();
+        bytes += o.by_stream ? 0 : choices.query_tile * in_panels(o.width.value_or(0) * o.type.bytes());
     }
     return bytes;
 }

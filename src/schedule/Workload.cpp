@@ -73,12 +73,16 @@ Expr without_casts(Expr e) {
     return e;
 }
 
-/** The factors of a product, looking through casts. */
+/** The factors of a product, looking through casts; a quotient is a product with a reciprocal. */
 void factors_of(const Expr &e, std::vector<Expr> &factors) {
     Expr inner = without_casts(e);
+    const Div *div = inner.as<Div>();
     if (const Mul *mul = inner.as<Mul>()) {
         factors_of(mul->a, factors);
         factors_of(mul->b, factors);
+    } else if (div && div->type.is_float() && !is_const_one(div->a)) {
+        factors_of(div->a, factors);
+        factors.push_back(make_one(div->type) / div->b);
     } else {
         factors.push_back(inner);
     }

@@ -85,6 +85,26 @@ INSTANTIATE_TEST_SUITE_P(All, CudaPrograms, testing::ValuesIn(cases()),
                              return std::to_string(info.index) + "_" + testing::PrintToString(info.param);
                          });
 
+/** Two elements need one reciprocal. */
+TEST(CudaReciprocals, AreShared) {
+    const CudaCompilation c = compile_cuda(instance_of({"sigmoid", 64, 64, ""}).outputs, cuda_target(), Schedule(), "program");
+    EXPECT_EQ(c.package.plans.size(), 1u);
+    const int exponentials = count(c.ptx, "ex2\\.approx");
+    EXPECT_GT(exponentials, 0);
+    EXPECT_EQ(count(c.ptx, "rcp\\.approx") * 2, exponentials);
+}
+
+/** v / (1 + exp(-s)) is a product with v, and the scheduler knows it for one. */
+TEST(CudaReciprocals, AreWeights) {
+    for (int head : {64, 128}) {
+        const Choices c =
+            compile(instance_of({"sigmoid", head, head, ""}).outputs, cuda_target(), Schedule()).choices;
+        EXPECT_EQ(c.mma.size(), 2u) << "scores and sums";
+        EXPECT_EQ(c.query_tile, head == 64 ? 192 : 128);
+        EXPECT_EQ(c.stream_tile, 128);
+    }
+}
+
 TileProgram tiles_of(const Case &c) {
     return compile(instance_of(c).outputs, cuda_target(), parse_schedule(c.schedule)).programs[0];
 }

@@ -162,6 +162,27 @@ void StreamKernel::emit_op(Code &code, Elements &elements, const TileOp &op, boo
     }
 }
 
+/** Without ops on accumulators, the wait for these is only for the stages' sake. It stands in the middle of the first
+ * map: before it nothing would overlap unless other warpgroups' turns fill the time, and behind it the stages would be
+ * free too late. False if there is no map of a fragment. */
+bool StreamKernel::elementwise_around(Code &code, Elements &elements, const std::vector<const TileOp *> &ops, bool first,
+                                      const std::function<void()> &finish_sums) {
+    const auto is_map = [&](const TileOp *op) {
+        return op->kind == TileOp::Kind::Map && op->when == TileOp::When::Always && program.value(op->dst).dims.size() > 1 &&
+               elements.operands.count(op->dst);
+    };
+    const auto around = std::find_if(ops.begin(), ops.end(), is_map);
+    if (around == ops.end()) {
+        return false;
+    }
+    for (const TileOp *op : ops) {
+        elements.halfway = op == *around ? finish_sums : nullptr;
+        emit_op(code, elements, *op, first);
+        elements.halfway = nullptr;
+    }
+    return true;
+}
+
 /** The step's maps and reductions. Those on accumulators come as soon as what they
  * read has been computed, behind finish_sums, which waits for the contractions. */
 void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const std::function<void()> &finish_sums) {
@@ -179,6 +200,9 @@ void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const
             const bool redefined = expr_uses_var(others[n]->expr, others[n]->dst);
             ready = is_read && !redefined ? n + 1 : ready;
         }
+    }
+    if (late.empty() && !choices.pingpong && elementwise_around(code, elements, others, first, finish_sums)) {
+        return;
     }
     for (size_t n = 0; n <= others.size(); n++) {
         if (n == ready) {
@@ -229,7 +253,7 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
         if (!first) {
             code.run("wgmma_wait_here", {"0"}, {iteration});
             release(code, sums, iteration - 1);
-        }
+                }
     });
     pack_weights(code);
     code.set("iteration", iteration + 1);
@@ -398,6 +422,7 @@ Stmt StreamKernel::consumer_of_chain() {
         }
     }
     elements.last_row = [this] { return last_row(64); };
+    elements.all_live = Code::get_int("partial") == 0;
     elements.staged_column = [this](const Expr &load, int offset) { return staged_column(load, offset); };
     code.set("warpgroup", uniform(thread_index() / 128 - 1));
     code.set("works", Expr(0));

@@ -66,17 +66,26 @@ bool positive(const Expr &e) {
     return false;
 }
 
-bool above_zero(const Expr &e) {
-    const auto exponential = [](const Expr &x) {
-        const Call *call = x.as<Call>();
-        return call && is_math(call, "exp");
-    };
+/** A constant that e is provably not less than, if it is no NaN, as far as sums of constants and exponentials go; -1 if
+ * there is none. */
+static double least(const Expr &e) {
+    const Call *call = e.as<Call>();
     if (const FloatImm *f = e.as<FloatImm>()) {
-        return f->value > 1e-30;
+        return f->value >= 0 ? f->value : -1;
     }
-    const Add *sum = e.as<Add>();
-    return sum && ((above_zero(sum->a) && (above_zero(sum->b) || exponential(sum->b))) ||
-                   (above_zero(sum->b) && exponential(sum->a)));
+    if (const Add *sum = e.as<Add>()) {
+        const double a = least(sum->a), b = least(sum->b);
+        return a >= 0 && b >= 0 ? a + b : -1;
+    }
+    return call && is_math(call, "exp") ? 0 : -1;
+}
+
+bool above_zero(const Expr &e) {
+    return least(e) > 1e-30;
+}
+
+bool at_least_one(const Expr &e) {
+    return least(e) >= 1;
 }
 
 }  // namespace strobe::cuda

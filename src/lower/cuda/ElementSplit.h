@@ -31,9 +31,15 @@ public:
         int dim;  // that the column indexes, alone
         std::string registers;  // where it is, if it has been read before
     };
+    /** 1 / denominator, which is taken for two elements at once. */
+    struct Reciprocal {
+        std::string name;
+        Expr scaled_denominator;  // times reciprocal_scale
+    };
     std::vector<PerRow> rows;
     std::vector<PerColumn> columns;
     std::vector<PerElement> elements;
+    std::vector<Reciprocal> reciprocals;  // those that others' denominators need come first
 
     explicit Split(Elements &self)
         : self(self) {

@@ -85,50 +85,75 @@ void Elements::split_column(Term &t, Expr &constant) const {
     }
 }
 
+/** An Expr of a Split at an element. */
+Expr Elements::at_element(const Split &split, const Expr &e, int r, int group, int parity) {
+    std::map<std::string, Expr> bindings;
+    const int offset = 8 * group + parity, n = 4 * group + 2 * r + parity;
+    const auto register_type = [](const Type &t) { return t.is_float() ? Float(32) : t; };
+    bindings[offset_name] = offset;
+    bindings[offset_name + ".float"] = static_cast<float>(offset);
+    for (const auto &p : split.rows) {
+        bindings[p.name] = p.value[r];
+    }
+    for (const auto &x : split.elements) {
+        bindings[x.name] = x.registers.empty() ? element_of(x.name.substr(1), x.load, x.dim, r, offset)
+                                               : device::get(register_type(x.load->type), x.registers, n);
+    }
+    for (const auto &c : split.columns) {
+        bindings[c.name] = device::get(register_type(c.source.type()), c.name.substr(1), parity);
+    }
+    for (const auto &x : split.reciprocals) {
+        bindings[x.name] = Code::get_float(x.name.substr(1), parity);
+    }
+    for (const TileValue &v : program.values) {
+        if (v.dims.size() == 2 && expr_uses_var(e, v.name)) {
+            const Expr from = foreign ? foreign(v.name, n) : Expr();
+            bindings[v.name] = from.defined() ? from : device::get(Float(32), register_of(v.name), n);
+        }
+    }
+    for (const std::string &part : parts) {
+        bindings[part] = device::get(Float(32), register_of(part), n);
+    }
+    RowTranslator translator(*this, r);
+    translator.offset = offset;
+    return translator.mutate(substitute(bindings, e));
+}
+
+/** Both elements' reciprocals from one: 1 / a = b / (a b). The special-function unit, which has the exponentials to do,
+ * is asked once for two. Denominators beyond 2^126 count as that. */
+void Elements::take_reciprocals(const Split &split, int r, int group) {
+    const Expr most = static_cast<float>(1 / reciprocal_scale);
+    for (const auto &x : split.reciprocals) {
+        const std::string name = x.name.substr(1), by = name + "_by";
+        for (int parity = 0; parity < 2; parity++) {
+            code.set(by, parity, device::fmin_nan(at_element(split, x.scaled_denominator, r, group, parity), most));
+        }
+        const Expr a = Code::get_float(by, 0), b = Code::get_float(by, 1);
+        code.set(by, 2, device::reciprocal_approx(a * b));
+        for (int parity = 0; parity < 2; parity++) {
+            code.set(name, parity, ((parity ? a : b) * reciprocal_scale) * Code::get_float(by, 2));
+        }
+    }
+}
+
 void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns,
                              const std::function<void(int, int, const Expr &, const Expr &)> &f) {
     use_columns(axis);
     Split split(*this);
     const Expr prepared = split.mutate(without_aliases(e));
-    const auto element = [&](int r, int group, int parity) {
-        std::map<std::string, Expr> bindings;
-        const int offset = 8 * group + parity;
-        bindings[offset_name] = offset;
-        bindings[offset_name + ".float"] = static_cast<float>(offset);
-        for (const auto &p : split.rows) {
-            bindings[p.name] = p.value[r];
-        }
-        for (const auto &x : split.elements) {
-            bindings[x.name] = x.registers.empty() ? element_of(x.name.substr(1), x.load, x.dim, r, offset)
-                                                   : device::get(x.load->type.is_float() ? Float(32) : x.load->type,
-                                                                 x.registers, 4 * group + 2 * r + parity);
-        }
-        for (const auto &c : split.columns) {
-            bindings[c.name] = device::get(c.source.type().is_float() ? Float(32) : c.source.type(), c.name.substr(1), parity);
-        }
-        for (const TileValue &v : program.values) {
-            if (v.dims.size() == 2 && expr_uses_var(prepared, v.name)) {
-                const int n = 4 * group + 2 * r + parity;
-                const Expr from = foreign ? foreign(v.name, n) : Expr();
-                bindings[v.name] = from.defined() ? from : device::get(Float(32), register_of(v.name), n);
-            }
-        }
-        for (const std::string &part : parts) {
-            bindings[part] = device::get(Float(32), register_of(part), 4 * group + 2 * r + parity);
-        }
-        RowTranslator translator(*this, r);
-        translator.offset = offset;
-        return translator.mutate(substitute(bindings, prepared));
-    };
     for (const auto &x : split.elements) {
         if (x.registers.empty()) {
             set_element_rows(x.name.substr(1), x.load, x.dim);
         }
     }
     const bool costly = apart.defined() && is_costly(prepared);
-    for (int group = 0; group < (columns + 7) / 8; group++) {
+    const int groups = (columns + 7) / 8;
+    for (int group = 0; group < groups; group++) {
         if (costly) {
             code.run("keep_apart", {}, {apart});
+        }
+        if (halfway && group == groups / 2) {
+            halfway();
         }
         for (const auto &c : split.columns) {
             for (int parity = 0; parity < 2; parity++) {
@@ -139,7 +164,8 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
             }
         }
         for (int r = 0; r < 2; r++) {
-            f(r, group, element(r, group, 0), element(r, group, 1));
+            take_reciprocals(split, r, group);
+            f(r, group, at_element(split, prepared, r, group, 0), at_element(split, prepared, r, group, 1));
         }
     }
 }
@@ -173,9 +199,74 @@ void Elements::map(const TileOp &op) {
         return;
     }
     narrow = narrow_operands.count(op.dst) > 0;
-    assign(op.dst, op.expr, dst.dims[1]);
+    assign_map(op, dst.dims[1]);
     narrow = false;
     aliases.erase(op.dst);
+}
+
+/** Takes a reciprocal of a fragment's elements that two of them can share, and reads nothing else that may be NaN. */
+bool Elements::divides_pairs(const Expr &e) const {
+    class Find : public IRGraphVisitor {
+        using IRGraphVisitor::visit;
+        const Elements &self;
+        void visit(const Div *op) override {
+            found |= op->type == Float(32) && self.dependence(op->b).fragment && at_least_one(op->b);
+            IRGraphVisitor::visit(op);
+        }
+        void visit(const Call *op) override {
+            reads |= op->call_type == Call::Image;
+            IRGraphVisitor::visit(op);
+        }
+
+    public:
+        bool reads = false;
+        bool found = false;
+        explicit Find(const Elements &self)
+            : self(self) {
+        }
+    } find(*this);
+    e.accept(&find);
+    return find.found && !find.reads;
+}
+
+/** What holds for the elements of `value` that a partial tile keeps; undefined if the step masks none. */
+static Expr mask_of(const TileProgram &program, const std::string &value) {
+    for (const TileOp &op : program.passes[0].step) {
+        const Select *chosen = op.when == TileOp::When::Partial && op.dst == value ? op.expr.as<Select>() : nullptr;
+        const Variable *kept = chosen ? chosen->true_value.as<Variable>() : nullptr;
+        if (kept && kept->name == value) {
+            return chosen->condition;
+        }
+    }
+    return Expr();
+}
+
+/** Two elements share a reciprocal. Where a tile has masked elements, these first become what no NaN is in: else one
+ * that a row is not to see would reach another column. */
+void Elements::assign_map(const TileOp &op, const TileDim &columns) {
+    std::string fragment;
+    int fragments = 0;
+    for (const TileValue &v : program.values) {
+        if (v.dims.size() == 2 && expr_uses_var(op.expr, v.name)) {
+            fragment = v.name;
+            fragments++;
+        }
+    }
+    paired = all_live.defined() && op.when == TileOp::When::Always && fragments == 1 && consumable.count(fragment) &&
+             divides_pairs(op.expr);
+    const Expr mask = mask_of(program, op.dst);
+    if (paired && mask.defined()) {
+        std::function<void()> later;
+        std::swap(later, halfway);
+        apart = Code::get_int("iteration");
+        code.when(!all_live, [&] {
+            assign(fragment, select(mask, Variable::make(Float(32), fragment), make_zero(Float(32))), columns);
+        });
+        apart = Expr();
+        std::swap(later, halfway);
+    }
+    assign(op.dst, op.expr, columns);
+    paired = false;
 }
 
 void Elements::reduce(const TileOp &op, bool complete_result) {

@@ -69,6 +69,10 @@ public:
     /** Never negative. Where it is set, costly elementwise work is kept apart column by column, since ptxas would
      * run out of registers for all of them at once. */
     Expr apart;
+    /** Holds where the tile has no masked element; undefined where that is not known. */
+    Expr all_live;
+    /** Where it is set, for_each_pair calls it between the two halves of a fragment's columns. */
+    std::function<void()> halfway;
     /** What further Variables stand for: a verdict's summaries. */
     std::map<std::string, std::function<Expr()>> bindings;
     /** Code for the start of each block of rows, collected while emitting. */
@@ -110,6 +114,7 @@ private:
     std::vector<Preloaded> preloads;    // of the tile
     std::vector<Preloaded> row_starts;  // where a row's elements begin; of the block
     int names = 0;
+    bool paired = false;           // reciprocals may be taken for two elements at once
     bool narrow = false;           // what is computed will be rounded to bfloat16, and no more is made of it
     std::string column_axis;       // of the fragment being computed
     std::set<std::string> parts;               // fragments that stand for aliases
@@ -119,6 +124,8 @@ private:
     int column_dimension(const Halide::Internal::Call *load) const;
     void set_element_rows(const std::string &name, const Halide::Internal::Call *load, int dim);
     Expr element_of(const std::string &name, const Halide::Internal::Call *load, int dim, int r, int offset) const;
+    Expr at_element(const Split &split, const Expr &e, int r, int group, int parity);
+    void take_reciprocals(const Split &split, int r, int group);
     void use_columns(const std::string &axis);
     void split_column(Term &t, Expr &constant) const;
 
@@ -127,6 +134,8 @@ private:
     bool define_alias(const TileOp &op);
     bool mask_alias(const TileOp &op);
     void assign(const std::string &fragment, const Expr &value, const TileDim &columns);
+    void assign_map(const TileOp &op, const TileDim &columns);
+    bool divides_pairs(const Expr &e) const;
     std::string fresh(const std::string &base) {
         return base + std::to_string(names++);
     }
