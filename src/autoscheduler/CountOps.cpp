@@ -34,9 +34,9 @@ CallCost cost_of_call(const std::string &name) {
     return {"", 4, 0};
 }
 
-/** A reciprocal of a sum of exponentials and constants, of which one is taken for two elements: the limit, two products,
- * and for both the product, its reciprocal. */
-constexpr double shared_reciprocal_issue = 4, shared_reciprocal_special = 0.5;
+/** A reciprocal of a sum of exponentials and constants: the mean of its two forms on a GPU, one for two elements, or by
+ * multiply-adds without the special-function unit. */
+constexpr double shared_reciprocal_issue = 4.5, shared_reciprocal_special = 0.25;
 
 /** A sum of positive constants and exponentials. */
 bool is_bounded(const Expr &e) {

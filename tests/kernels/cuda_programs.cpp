@@ -85,13 +85,17 @@ INSTANTIATE_TEST_SUITE_P(All, CudaPrograms, testing::ValuesIn(cases()),
                              return std::to_string(info.index) + "_" + testing::PrintToString(info.param);
                          });
 
-/** Two elements need one reciprocal. */
+/** Two elements need one reciprocal, or none of the special-function unit where warpgroups take turns. */
 TEST(CudaReciprocals, AreShared) {
-    const CudaCompilation c = compile_cuda(instance_of({"sigmoid", 64, 64, ""}).outputs, cuda_target(), Schedule(), "program");
-    EXPECT_EQ(c.package.plans.size(), 1u);
-    const int exponentials = count(c.ptx, "ex2\\.approx");
-    EXPECT_GT(exponentials, 0);
-    EXPECT_EQ(count(c.ptx, "rcp\\.approx") * 2, exponentials);
+    for (const bool turns : {false, true}) {
+        const std::string schedule = std::string("tile(i, 128) stream(j, 64) pingpong(") + (turns ? "on)" : "off)");
+        const CudaCompilation c = compile_cuda(instance_of({"sigmoid", 64, 64, ""}).outputs, cuda_target(),
+                                               parse_schedule(schedule), "program");
+        EXPECT_EQ(c.package.plans.size(), 1u);
+        const int exponentials = count(c.ptx, "ex2\\.approx");
+        EXPECT_GT(exponentials, 0);
+        EXPECT_EQ(count(c.ptx, "rcp\\.approx") * 2, turns ? 0 : exponentials) << schedule;
+    }
 }
 
 /** v / (1 + exp(-s)) is a product with v, and the scheduler knows it for one. */

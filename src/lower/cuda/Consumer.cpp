@@ -423,6 +423,7 @@ Stmt StreamKernel::consumer_of_chain() {
     }
     elements.last_row = [this] { return last_row(64); };
     elements.all_live = Code::get_int("partial") == 0;
+    elements.turns = choices.pingpong;
     elements.staged_column = [this](const Expr &load, int offset) { return staged_column(load, offset); };
     code.set("warpgroup", uniform(thread_index() / 128 - 1));
     code.set("works", Expr(0));

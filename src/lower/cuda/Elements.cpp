@@ -252,8 +252,9 @@ void Elements::assign_map(const TileOp &op, const TileDim &columns) {
             fragments++;
         }
     }
-    paired = all_live.defined() && op.when == TileOp::When::Always && fragments == 1 && consumable.count(fragment) &&
-             divides_pairs(op.expr);
+    // Warpgroups that take turns keep the special-function unit busy; a few bits can be had without it.
+    paired = all_live.defined() && !(narrow && turns) && op.when == TileOp::When::Always && fragments == 1 &&
+             consumable.count(fragment) && divides_pairs(op.expr);
     const Expr mask = mask_of(program, op.dst);
     if (paired && mask.defined()) {
         std::function<void()> later;

@@ -71,6 +71,8 @@ public:
     Expr apart;
     /** Holds where the tile has no masked element; undefined where that is not known. */
     Expr all_live;
+    /** Warpgroups take turns on the matrix unit. */
+    bool turns = false;
     /** Where it is set, for_each_pair calls it between the two halves of a fragment's columns. */
     std::function<void()> halfway;
     /** What further Variables stand for: a verdict's summaries. */
