@@ -92,6 +92,8 @@ public:
     Schedule &stream(const Name &axis, int size);
     /** Walk the stream in this many parts side by side, and merge what they found. */
     Schedule &split(const Name &axis, int parts);
+    /** Compute this many points of a grid axis in one block, and load once what they all read. */
+    Schedule &share(const Name &axis, int points);
     /** Compute these reductions in the same walk over the stream. */
     Schedule &online(const Names &reductions);
     /** Walk the stream once more for what depends on this reduction. */

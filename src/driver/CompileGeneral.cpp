@@ -6,6 +6,7 @@
 #include "schedule/CheckSchedule.h"
 #include "support/Error.h"
 #include "tile/BuildTiles.h"
+#include "tile/SharePoints.h"
 #include "tile/VerifyTiles.h"
 
 #include <algorithm>
@@ -16,7 +17,11 @@ namespace {
 
 struct Tiles {
     int query, stream;
+    int points = 1;  // of a grid axis to share
 };
+
+/** Three heads that share what they read were faster than four and six, measured with twelve. */
+const Tiles preferred_shared[] = {{16, 64, 3}, {16, 32, 3}, {16, 32, 2}, {16, 16, 2}};
 
 /** In order of preference: large tiles read each key and value for more rows. */
 const Tiles preferred[] = {{128, 64}, {64, 64}, {64, 32}, {32, 64}, {32, 32},
@@ -26,13 +31,17 @@ bool has(const Schedule &schedule, const char *name) {
     return schedule.find(name) != nullptr;
 }
 
-std::vector<Tiles> candidates(const Choices &choices, const Schedule &schedule) {
-    std::vector<Tiles> all;
-    for (Tiles t : preferred) {
+std::vector<Tiles> candidates(const Choices &choices, const Schedule &schedule, bool shares) {
+    std::vector<Tiles> all, in_order(std::begin(preferred), std::end(preferred));
+    if (shares) {
+        in_order.insert(in_order.begin(), std::begin(preferred_shared), std::end(preferred_shared));
+    }
+    for (Tiles t : in_order) {
         t.query = has(schedule, "tile") ? choices.query_tile : t.query;
         t.stream = has(schedule, "stream") ? choices.stream_tile : t.stream;
-        if (std::none_of(all.begin(), all.end(),
-                         [&](const Tiles &o) { return o.query == t.query && o.stream == t.stream; })) {
+        if (std::none_of(all.begin(), all.end(), [&](const Tiles &o) {
+                return o.query == t.query && o.stream == t.stream && o.points == t.points;
+            })) {
             all.push_back(t);
         }
     }
@@ -50,6 +59,9 @@ Schedule completed(const Schedule &given, const Compilation &c) {
     }
     if (!has(given, "stream")) {
         schedule.stream(c.program.stream.name, c.choices.stream_tile);
+    }
+    if (!has(given, "share") && c.choices.share_points > 1) {
+        schedule.share(c.choices.share_axis, c.choices.share_points);
     }
     for (const Directive &d : given.directives) {
         schedule.add(d);
@@ -83,21 +95,34 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
         given.kernel("general");
     }
     const Choices choices = check_schedule(given, c.graph, c.plan, machine);
+    Choices first = choices;
+    first.query_tile = has(schedule, "tile") ? choices.query_tile : preferred[0].query;
+    first.stream_tile = has(schedule, "stream") ? choices.stream_tile : preferred[0].stream;
     bool found = false;
     int largest = 0;  // of those that fit
     SimtFootprint least;
-    for (const Tiles &tiles : candidates(choices, schedule)) {
+    const bool free = !has(schedule, "tile") && !has(schedule, "stream") && !has(schedule, "share") && choices.parts == 1;
+    const std::string shared = free ? axis_to_share(build_tiles(outputs.front().name(), c.graph, c.plan, first)) : "";
+    for (const Tiles &tiles : candidates(choices, schedule, !shared.empty())) {
         Choices tried = choices;
         tried.query_tile = tiles.query;
         tried.stream_tile = tiles.stream;
+        if (tiles.points > 1) {
+            tried.share_axis = shared;
+            tried.share_points = tiles.points;
+        }
         TileProgram program = build_tiles(outputs.front().name(), c.graph, c.plan, tried);
+        verify_tiles(program);
+        if (!tried.share_axis.empty()) {
+            program = share_points(program, tried.share_axis, tried.share_points);
+        }
         const SimtFootprint f = simt_footprint(program);
         least = f;
         const bool fits = f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= f.most_register_words;
         // Two blocks on a multiprocessor hide each other's waits, which is worth tiles of half the size.
         const bool two = two_blocks_fit(f, machine);
         const int area = tiles.query * tiles.stream;
-        const bool worth = fits && two && 2 * area >= largest;
+        const bool worth = fits && (tiles.points > 1 || (two && 2 * area >= largest));
         if (fits && (worth || !found)) {
             largest = std::max(largest, area);
             c.choices = tried;
@@ -115,7 +140,6 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
                             << " registers a thread; legal are " << machine.shared_bytes_per_block << " and "
                             << least.most_register_words;
     }
-    verify_tiles(c.program);
     c.schedule = completed(schedule, c);
     return c;
 }

@@ -1,6 +1,7 @@
 #include "BlockWalk.h"
 
 #include "SummaryTables.h"
+#include "tile/SharePoints.h"
 
 namespace strobe {
 
@@ -11,6 +12,17 @@ namespace {
 
 Expr var(const std::string &name) {
     return Variable::make(Int(32), name);
+}
+
+int points_of(const TileProgram &p, const Axis &a) {
+    const auto found = p.points.find(a.name);
+    return found == p.points.end() ? 1 : found->second;
+}
+
+/** Blocks along a grid axis. */
+Expr grid_blocks(const TileProgram &p, const Axis &a) {
+    const int points = points_of(p, a);
+    return points == 1 ? a.extent : (a.extent + (points - 1)) / points;
 }
 
 /** Defines the corners of a tile of `size` elements, the first at \p lo. */
@@ -59,7 +71,7 @@ Expr row_blocks(const TileProgram &p) {
 Expr task_count(const TileProgram &p) {
     Expr total = row_blocks(p);
     for (const Axis &a : p.grid) {
-        total = total * a.extent;
+        total = total * grid_blocks(p, a);
     }
     return total;
 }
@@ -72,8 +84,14 @@ Stmt at_task(const TileProgram &p, const std::string &task, const Stmt &block) {
     s = LetStmt::make(number, p.query_descending ? var(blocks) - 1 - in_order : in_order, s);
     Expr rest = var(task) / var(blocks);
     for (const Axis &a : p.grid) {
-        s = LetStmt::make(a.name, a.min + rest % a.extent, s);
-        rest = rest / a.extent;
+        const int points = points_of(p, a);
+        const Expr blocks_there = grid_blocks(p, a);
+        for (int n = 0; points > 1 && n < points; n++) {
+            const Expr at = min(rest % blocks_there * points + n, a.extent - 1);
+            s = LetStmt::make(point_of(a.name, n), a.min + at, s);
+        }
+        s = points > 1 ? s : LetStmt::make(a.name, a.min + rest % blocks_there, s);
+        rest = rest / blocks_there;
     }
     return LetStmt::make(blocks, row_blocks(p), s);
 }

@@ -137,6 +137,7 @@ void ScheduleChecker::check_one(const Directive &d) {
     static const std::map<std::string, Check> checks = {{"tile", &ScheduleChecker::check_tile},
                                                         {"stream", &ScheduleChecker::check_stream},
                                                         {"split", &ScheduleChecker::check_split},
+                                                        {"share", &ScheduleChecker::check_share},
                                                         {"online", &ScheduleChecker::check_online},
                                                         {"recompute", &ScheduleChecker::check_recompute},
                                                         {"stage", &ScheduleChecker::check_stage},

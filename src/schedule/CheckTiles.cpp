@@ -58,6 +58,22 @@ void ScheduleChecker::check_split() {
     }
 }
 
+void ScheduleChecker::check_share() {
+    const std::string axis = axis_named(argument("axis"), argument("axis").value);
+    c.share_points = number(argument("points"), 1, 64, "a number of points from 1 to 64");
+    std::vector<std::string> legal;
+    for (const std::string &a : plan.roles.batch) {
+        legal.push_back("share(" + base_name(a) + ", points)");
+    }
+    if (!contains(plan.roles.batch, axis)) {
+        refuse(argument("axis").span, use_of(axis), legal.empty() ? "no share" : list_of(legal, " or "));
+    }
+    if (!machine.is_gpu() || !c.general) {
+        refuse(current->span, "other kernels have one point of the grid a block", "kernel(general) " + to_string(*current));
+    }
+    c.share_axis = axis;
+}
+
 void ScheduleChecker::check_blocks() {
     std::vector<std::string> order, natural = {plan.roles.query};
     natural.insert(natural.end(), plan.roles.batch.begin(), plan.roles.batch.end());

@@ -31,6 +31,8 @@ std::vector<DirectiveSpec> make_table() {
         fixed("stream", {"axis", "size"}, 2, "stream(axis, size)", "Walk a reduced axis in tiles of this size."),
         fixed("split", {"axis", "parts"}, 2, "split(axis, parts)",
               "Walk the stream in this many parts side by side, and merge what they found."),
+        fixed("share", {"axis", "points"}, 2, "share(axis, points)",
+              "Compute this many points of a grid axis in one block, and load once what they all read."),
         variadic("online", "online(reduction, ...)", "Compute these reductions in one walk over the stream."),
         variadic("recompute", "recompute(reduction, ...)",
                  "Complete these reductions in an earlier walk, and walk the stream once more for what needs them."),

@@ -56,6 +56,10 @@ Schedule &Schedule::stream(const Name &axis, int size) {
     return add(directive("stream", {positional(axis.text), positional(size)}));
 }
 
+Schedule &Schedule::share(const Name &axis, int points) {
+    return add(directive("share", {positional(axis.text), positional(points)}));
+}
+
 Schedule &Schedule::split(const Name &axis, int parts) {
     return add(directive("split", {positional(axis.text), positional(parts)}));
 }

@@ -15,6 +15,8 @@ namespace strobe {
 struct Choices {
     int query_tile = 0, stream_tile = 0;
     int parts = 1;  // of the stream, walked side by side and merged
+    std::string share_axis;  // a grid axis of which a block has several points
+    int share_points = 1;
     bool skip_dead = true;
     bool specialize_full = true;
     bool persistent = true;

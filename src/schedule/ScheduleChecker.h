@@ -59,6 +59,7 @@ class ScheduleChecker {
     void check_tile();
     void check_stream();
     void check_split();
+    void check_share();
     void check_blocks();
     void check_vectorize();
     void check_parallel();

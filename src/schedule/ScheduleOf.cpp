@@ -92,6 +92,9 @@ Schedule schedule_of(const Choices &c, const ReductionGraph &graph, const Plan &
     if (c.parts > 1) {
         schedule.split(stream, c.parts);
     }
+    if (c.share_points > 1) {
+        schedule.share(short_name(c.share_axis, axes), c.share_points);
+    }
     add_reductions(schedule, graph, plan);
     if (c.general) {
         schedule.kernel("general");

@@ -69,7 +69,7 @@ struct TileOp {
     std::string axis;                   // Contract, Reduce, Scan: there one of dst's own axes
     std::string a, b;                   // Contract: tile values. `a` is rounded to a_type first
     Type operand_type;                  // Contract: what both operands are rounded to
-    bool accumulate = false;            // Contract: add to dst
+    bool accumulate = false;            // Contract; Reduce after SharePoints.h: add to dst
     std::vector<std::string> out_axes;  // Store
     std::string note;                   // printed behind the op: a stage count, an instruction
 };
@@ -107,6 +107,8 @@ struct TileProgram {
      * what the prologue leaves, and goes on with the epilogue. */
     int parts = 1;
     bool query_descending = false;  // blocks with the last rows first
+    /** Of a grid axis, how many points one block has, if not one (SharePoints.h). */
+    std::map<std::string, int> points;
     std::vector<TileValue> values;
     std::vector<StreamPass> passes;
     std::vector<Output> outputs;  // names, types and axes; their values are in the Store ops

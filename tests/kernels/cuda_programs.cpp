@@ -168,6 +168,21 @@ TEST(CudaPreparation, ReadsWholeChunks) {
     EXPECT_GE(count(c.ptx, "st\\.shared\\.v4\\.b32"), 4);
 }
 
+/** Heads whose sums read the same elements for each row and key share a block. */
+TEST(GeneralPrograms, HeadsShareWhatTheyRead) {
+    const CudaCompilation c = compile_cuda(instance_of({"ipa", 16, 16, ""}).outputs, cuda_target(), {}, "program");
+    ASSERT_TRUE(c.general);
+    EXPECT_NE(c.package.plans[0].schedule.find("share(h, 3)"), std::string::npos) << c.package.plans[0].schedule;
+    const Count &work = c.package.plans[0].kernels.back().work;
+    EXPECT_TRUE(std::any_of(work.begin(), work.end(), [](const CountTerm &t) { return t.divisor == 3; }));
+    for (const KernelStatistics &k : c.kernels) {
+        EXPECT_EQ(k.spill_store_bytes + k.spill_load_bytes + k.stack_bytes, 0) << c.statistics();
+    }
+    const CudaCompilation without = compile_cuda(instance_of({"mla", 576, 512, ""}).outputs, cuda_target(), {}, "program");
+    ASSERT_TRUE(without.general);
+    EXPECT_EQ(without.package.plans[0].schedule.find("share"), std::string::npos) << "nothing there is read for each pair";
+}
+
 /** Values that are the first features of a latent vector do not have as many as it. */
 TEST(CudaParameters, PartsOfADimensionAreNotEqualToIt) {
     const CudaCompilation c = compile_cuda(instance_of({"mla", 192, 128, ""}).outputs, cuda_target(), {}, "program");

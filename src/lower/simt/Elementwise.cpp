@@ -2,6 +2,7 @@
 
 #include "device/Intrinsics.h"
 #include "support/Error.h"
+#include "tile/SharePoints.h"
 
 #include <algorithm>
 
@@ -146,20 +147,51 @@ Stmt reduce_rows(const Context &context, const TileOp &op, const Stored &dst) {
     return Block::make(s, each_thread(map.threads, Block::make(stmts)));
 }
 
-/** Rows and columns in registers, all of a thread's at each step along the reduced axis. */
-Stmt reduce_slots(const Context &context, const TileOp &op, const Stored &dst) {
-    const Stmt start = for_each_slot(context, dst.dims, [&](const Point &point) {
-        return store_at(dst.name, identity_as_stored(dst, op.op), element_index(dst, point));
-    });
-    const Stmt walk = serial_loop(op.axis + ".at", size_of(context, op.axis), [&](const Expr &k) {
-        return for_each_slot(context, dst.dims, [&](const Point &slot) {
-            Point point = slot;
-            point[op.axis] = {k, -1};
-            const Expr index = element_index(dst, slot), value = as_stored(dst, context.evaluate(op.expr, point));
-            return store_at(dst.name, combined(dst, op.op, load_at(dst.name, dst.type, index), value), index);
-        });
-    });
-    std::vector<Stmt> stmts = {start, walk};
+/** old (op) value; products are added in one step where the machine has one. */
+Expr taken_in(const Context &context, const TileOp &op, const Stored &dst, const Expr &old, const Point &point) {
+    const Select *chosen = op.expr.as<Select>();
+    const bool guarded = chosen && is_const_zero(chosen->false_value);
+    const Mul *product = (guarded ? chosen->true_value : op.expr).as<Mul>();
+    if (context.on_cpu || op.op != ReduceOp::Sum || !product || dst.type != Float(32) || product->type != Float(32)) {
+        return combined(dst, op.op, old, as_stored(dst, context.evaluate(op.expr, point)));
+    }
+    const Expr sum = device::fma(context.evaluate(product->a, point), context.evaluate(product->b, point), old);
+    return guarded ? select(context.evaluate(chosen->condition, point), sum, old) : sum;
+}
+
+/** Rows and columns in registers, all of a thread's at each step along the reduced axis, and of all ops. */
+Stmt reduce_slots(const Context &context, const std::vector<TileOp> &ops) {
+    std::vector<Stmt> stmts;
+    const std::string &axis = ops[0].axis;
+    const Stored &first = context.at(ops[0].dst);
+    for (const TileOp &op : ops) {
+        const Stored &dst = context.at(op.dst);
+        if (!op.accumulate) {
+            stmts.push_back(for_each_slot(context, dst.dims, [&](const Point &point) {
+                return store_at(dst.name, identity_as_stored(dst, op.op), element_index(dst, point));
+            }));
+        }
+    }
+    const int size = size_of(context, axis), at_once = ops.size() > 1 && size % 4 == 0 ? 4 : 1;
+    stmts.push_back(serial_loop(axis + ".at", size / at_once, [&](const Expr &k) {
+        std::vector<Stmt> steps;
+        for (int n = 0; n < at_once; n++) {
+            steps.push_back(for_each_slot(context, first.dims, [&](const Point &slot) {
+                Point point = slot;
+                point[axis] = {simplify(k * at_once + n), -1};
+                std::vector<Stmt> updates;
+                for (const TileOp &op : ops) {
+                    const Stored &dst = context.at(op.dst);
+                    const Expr index = element_index(dst, slot), old = load_at(dst.name, dst.type, index);
+                    updates.push_back(store_at(dst.name, taken_in(context, op, dst, old, point), index));
+                }
+                return Block::make(updates);
+            }));
+        }
+        return Block::make(steps);
+    }));
+    const TileOp &op = ops[0];
+    const Stored &dst = context.at(op.dst);
     if (dst.rounded_to != dst.type && !dst.rounded_to.is_bool()) {
         stmts.push_back(for_each_slot(context, dst.dims, [&](const Point &point) {
             return store_element(dst, point, load_at(dst.name, dst.type, element_index(dst, point)));
@@ -171,7 +203,8 @@ Stmt reduce_slots(const Context &context, const TileOp &op, const Stored &dst) {
 /** One element of dst, by one thread alone. */
 Stmt reduce_alone(const Context &context, const TileOp &op, const Stored &dst, const Point &at,
                   const std::string &sum) {
-    const Stmt start = store_at(sum, identity_as_stored(dst, op.op), 0);
+    const Expr old = op.accumulate ? as_stored(dst, load_element(dst, at)) : identity_as_stored(dst, op.op);
+    const Stmt start = store_at(sum, old, 0);
     const Stmt walk = serial_loop(op.axis + ".at", size_of(context, op.axis), [&](const Expr &k) {
         Point point = at;
         point[op.axis] = {k, -1};
@@ -206,7 +239,7 @@ Stmt lower_reduce(const Context &context, const TileOp &op) {
         return reduce_rows(context, op, dst);
     }
     if (dst.registers) {
-        return reduce_slots(context, op, dst);
+        return reduce_slots(context, {op});
     }
     const std::string sum = unique_name("sum");
     const auto alone = [&](const Point &point) { return reduce_alone(context, op, dst, point, sum); };
@@ -214,6 +247,30 @@ Stmt lower_reduce(const Context &context, const TileOp &op) {
         return is_const_one(inside) ? alone(point) : IfThenElse::make(inside, alone(point));
     });
     return Allocate::make(sum, dst.type, MemoryType::Register, {1}, const_true(), each_thread(context.threads(), body));
+}
+
+size_t sums_side_by_side(const Context &context, const std::vector<TileOp> &ops, size_t n) {
+    const auto fits = [&](const TileOp &op) {
+        const Stored *dst = op.kind == TileOp::Kind::Reduce ? &context.at(op.dst) : nullptr;
+        return dst && op.op == ReduceOp::Sum && op.when == TileOp::When::Always && dst->registers &&
+               dst->dims.size() == 2 && dst->rounded_to == dst->type;
+    };
+    size_t end = n;
+    for (; end < ops.size() && fits(ops[end]); end++) {
+        const Stored &dst = context.at(ops[end].dst), &first = context.at(ops[n].dst);
+        bool alike = ops[end].axis == ops[n].axis && dst.dims[1].axis == first.dims[1].axis;
+        for (size_t before = n; before < end; before++) {
+            alike &= !expr_uses_var(ops[end].expr, ops[before].dst);
+        }
+        if (!alike) {
+            break;
+        }
+    }
+    return end - n;
+}
+
+Stmt lower_sums(const Context &context, const std::vector<TileOp> &ops) {
+    return reduce_slots(context, ops);
 }
 
 Stmt lower_scan(const Context &context, const TileOp &op) {
@@ -283,8 +340,7 @@ Stmt lower_store(const Context &context, const TileOp &op) {
     }
     std::vector<TileDim> dims;
     for (const std::string &a : op.out_axes) {
-        const auto &grid = context.program.grid;
-        if (std::none_of(grid.begin(), grid.end(), [&](const Axis &g) { return g.name == a; })) {
+        if (grid_axis_of(context.program, a).empty()) {
             dims.insert(dims.begin(), {a, size_of(context, a)});
         }
     }

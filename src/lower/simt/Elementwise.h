@@ -12,6 +12,11 @@ namespace strobe::simt {
 
 /** Map or Fill. */
 Stmt lower_map(const Context &context, const TileOp &op);
+/** How many ops from the n'th on are sums along the same axis, of the same shape and independent of each other. */
+size_t sums_side_by_side(const Context &context, const std::vector<TileOp> &ops, size_t n);
+/** Such sums in one loop, so that what several read is loaded once. */
+Stmt lower_sums(const Context &context, const std::vector<TileOp> &ops);
+
 Stmt lower_reduce(const Context &context, const TileOp &op);
 /** In shared memory, where a thread goes along each row. */
 Stmt lower_scan(const Context &context, const TileOp &op);

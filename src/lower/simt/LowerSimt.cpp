@@ -55,11 +55,18 @@ Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Exp
             loads.clear();
         }
     };
-    for (const TileOp &op : ops) {
+    for (size_t n = 0; n < ops.size(); n++) {
+        const TileOp &op = ops[n];
         if (op.kind == TileOp::Kind::Load) {
             loads.push_back(op);
         } else {
             finish();
+        }
+        const size_t together = sums_side_by_side(context, ops, n);
+        if (together > 1) {
+            stmts.push_back(lower_sums(context, {ops.begin() + n, ops.begin() + n + together}));
+            n += together - 1;
+            continue;
         }
         const Stmt s = lower_op(context, op);
         stmts.push_back(op.when == TileOp::When::Partial ? IfThenElse::make(!full, s) : s);
@@ -342,7 +349,7 @@ public:
         add_summaries(context, entry);
         Count work = {arguments.extent_of(program.query, program.query_tile)};
         for (const Axis &a : program.grid) {
-            work.push_back(arguments.extent_of(a, 1));
+            work.push_back(arguments.extent_of(a, program.points.count(a.name) ? program.points.at(a.name) : 1));
         }
         const std::string task = unique_name("task");
         if (program.parts > 1) {

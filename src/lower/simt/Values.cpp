@@ -2,6 +2,7 @@
 
 #include "Block.h"
 #include "support/Error.h"
+#include "tile/SharePoints.h"
 
 #include <algorithm>
 
@@ -241,9 +242,7 @@ int Stored::dimension(const std::string &axis) const {
 std::vector<std::string> own_axes_of_store(const TileProgram &program, const TileOp &op) {
     std::vector<std::string> axes;
     for (const std::string &a : op.out_axes) {
-        const bool grid =
-            std::any_of(program.grid.begin(), program.grid.end(), [&](const Axis &g) { return g.name == a; });
-        if (!grid && a != program.query.name) {
+        if (grid_axis_of(program, a).empty() && a != program.query.name) {
             axes.push_back(a);
         }
     }
@@ -309,12 +308,18 @@ Values place_values(const TileProgram &program, int parts) {
     return values;
 }
 
+/** Some axis is mostly padding. */
+bool pads_most(const ThreadMap &map) {
+    return std::any_of(map.axes.begin(), map.axes.end(),
+                       [](const auto &axis) { return axis.second.padded > 2 * axis.second.size; });
+}
+
 }  // namespace
 
 Values place_values(const TileProgram &program) {
     for (int parts = 1; uses_matrix_unit(program) && parts * row_warps(program) <= 8; parts *= 2) {
         Values values = place_values(program, parts);
-        if (values.register_words() <= most_register_words) {
+        if (values.register_words() <= most_register_words && (program.points.empty() || !pads_most(values.map))) {
             return values;
         }
     }
