@@ -98,7 +98,8 @@ public:
     Schedule &online(const Names &reductions);
     /** Walk the stream once more for what depends on this reduction. */
     Schedule &recompute(const Name &reduction);
-    /** Keep `count` tiles of each of these inputs in flight. how: "tma" (sm_90) or "copy". */
+    /** Keep `count` tiles of each of these inputs in flight. how: "tma" (sm_90) or "copy". Inputs with an element for
+     * each row and column (biases, gates) have a count of their own; 0: each element is read where it is used. */
     Schedule &stage(const Names &inputs, int count, const std::string &how = "tma");
     /** Contract on the matrix unit, operands rounded to `type` ("bf16", "fp16", "fp32", "own"). a: where the first
      * operand lies, "registers" or "shared"; "" leaves it open. */

@@ -1,5 +1,7 @@
 #include "Candidates.h"
 
+#include <algorithm>
+
 namespace strobe {
 
 namespace {
@@ -12,16 +14,32 @@ std::vector<int> range(int first, int last, int step) {
     return values;
 }
 
+/** Whether inputs with an element for each row and column come as tiles: in both ways. */
+std::vector<std::map<std::string, int>> element_stages(const Choices &base, bool given, const Capability &machine,
+                                                       const Workload &work, int stages) {
+    if (given || !machine.bulk_copies || work.elements.empty()) {
+        return {base.element_stages};
+    }
+    std::map<std::string, int> tiles, none;
+    for (const ElementInput &e : work.elements) {
+        tiles[e.input] = std::max(tiles[e.input], e.by_stream ? stages : 1);
+        none[e.input] = 0;
+    }
+    return {tiles, none};
+}
+
 std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string> &given, const Capability &machine,
                                  const Workload &work) {
     auto has = [&](const char *name) { return given.count(name) > 0; };
     const int rows = machine.matrix_units[0].rows;
-    // As many consumers as the cost model was measured for; more are legal by hand.
-    const std::vector<int> one_to_three = range(1, 3, 1);
+    // As many consumers as the cost model was measured for; more are legal by hand. Where elements of biases are to be
+    // unpacked and added, too, a fourth hides more of what the others wait for.
+    const bool biased = std::any_of(work.elements.begin(), work.elements.end(), [](const ElementInput &e) { return e.by_stream; });
+    const std::vector<int> numbers = range(1, biased && machine.bulk_copies ? 4 : 3, 1);
     const bool fixed_rows = has("tile") || has("warps");
     std::vector<Choices> all;
     std::vector<std::pair<int, int>> warpgroups;  // consumers, chains
-    for (int consumers : one_to_three) {
+    for (int consumers : numbers) {
         for (int chains : std::set<int>{1, work.chains()}) {
             if (consumers % chains == 0) {
                 warpgroups.emplace_back(consumers, chains);
@@ -50,7 +68,10 @@ std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string
                         c.consumer_registers = split.consumer;
                         c.producer_registers = split.producer;
                     }
-                    all.push_back(c);
+                    for (const auto &elements : element_stages(base, has("elements"), machine, work, stages)) {
+                        c.element_stages = elements;
+                        all.push_back(c);
+                    }
                 }
             }
         }

@@ -22,6 +22,9 @@ constexpr double overlap_of_turns = 6, handover_clocks = 25;
 constexpr double step_clocks = 470;
 /** Where the tiles that a warpgroup has to do with are only known at run time, turns are waited for in vain. */
 constexpr double turns_in_vain = 1.1;
+/** Loads of elements from global memory, where threads read them: clocks that nothing hides, instructions beside those
+ * that count_ops finds. (Measured: 3,000 clocks for 128 x 128 elements.) */
+constexpr double load_clocks = 0.18, load_issue = 1.5;
 /** From the release of a stage to its next tile, under load; hidden behind the tiles that are in flight. */
 constexpr double load_latency = 1800;
 /** Per block: the first tile's scores and the last one's sums, which nothing overlaps, and the results. With
@@ -73,9 +76,17 @@ double stream_bytes(const Workload &work, const Choices &c) {
     return bytes;
 }
 
+/** Elements of 16 bits that come as tiles, of one row and column. */
+double staged_elements(const Workload &work, const Choices &c) {
+    return (double)std::count_if(work.elements.begin(), work.elements.end(), [&](const ElementInput &e) {
+        return e.by_stream && c.element_stages_of(e.input) > 0;
+    });
+}
+
 const char *bound_of(const TileCost &t, bool gpu) {
-    const double most = std::max({t.tensor, t.special, t.issue, t.copies});
-    return most == t.tensor    ? (gpu ? "tensor" : "multiply-adds")
+    const double most = std::max({t.tensor, t.special, t.issue, t.copies, t.loads});
+    return most == t.loads  && gpu ? "loads of elements"
+           : most == t.tensor    ? (gpu ? "tensor" : "multiply-adds")
            : most == t.special ? "special functions"
            : most == t.issue   ? "issue"
                                : "copies";
@@ -132,7 +143,11 @@ TileCost CostModel::gpu_tile(size_t pass, const Choices &c, double partial) cons
     t.issue +=
         (ops[pass].issue * elements + rows * (row_issue * p.running_pivots + rescaled * accumulators)) / machine.issue;
     t.partial_issue = mask_ops[pass].issue * elements / machine.issue;
-    t.copies = (stream_bytes(work, c) + ops[pass].bytes * elements) / machine.l2_bytes_per_clk;
+    // A load takes a pass over eight rows' lines for 32 elements; of tiles two come in each register.
+    const double staged = staged_elements(work, c), loads = p.element_loads - staged;
+    t.issue += (loads * load_issue - staged) * elements / machine.issue;
+    t.loads = loads * elements * load_clocks;
+    t.copies = (stream_bytes(work, c) + 2 * staged * elements) / machine.l2_bytes_per_clk;
 
     t.arrival = std::max(t.copies, c.stages > 1 ? load_latency / (c.stages - 1) : 0);
     t.total = std::max(gpu_clocks(t, c, partial, c.consumers), t.arrival);
@@ -145,7 +160,7 @@ double CostModel::gpu_clocks(const TileCost &t, const Choices &c, double partial
     const double p = groups < 2 ? overlap_alone : turns && groups > 2 ? overlap_of_turns : overlap;
     const double share = (double)groups / std::max(1, c.consumers);
     const double code = c.specialize_full ? partial : 1;
-    const double busy = share * norm(p, {t.tensor, t.special, t.issue + code * t.partial_issue}) + step_clocks +
+    const double busy = share * (norm(p, {t.tensor, t.special, t.issue + code * t.partial_issue}) + t.loads) + step_clocks +
                         (turns ? handover_clocks * groups : 0);
     return c.stages == 1 ? busy + load_latency : busy;
 }
@@ -214,7 +229,11 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
     const double persistent = e.footprint.rows_ahead ? ahead_block_clocks
                               : c.row_groups() > 2   ? persistent_block_clocks_of_three
                                                      : persistent_block_clocks;
-    const double fixed = (gpu ? (c.persistent ? persistent : block_clocks) : cpu_block_clocks) * plan.passes.size();
+    double fixed = (gpu ? (c.persistent ? persistent : block_clocks) : cpu_block_clocks) * plan.passes.size();
+    for (const ElementInput &x : work.elements) {
+        const bool loaded = gpu && !x.by_stream && c.element_stages_of(x.input) == 0;
+        fixed += loaded ? load_clocks * c.query_tile * (double)x.width.value_or(0) : 0;
+    }
     for (size_t i = 0; i < e.passes.size(); i++) {
         const TileVisits &v = e.visits[i];
         const double clocks = pass_clocks(e.passes[i], v, c, e.footprint);

@@ -3,6 +3,7 @@
 #include "Candidates.h"
 #include "schedule/Directives.h"
 #include "schedule/PrintSchedule.h"
+#include "schedule/ResolveNames.h"
 #include "support/Error.h"
 #include "support/Log.h"
 
@@ -16,10 +17,24 @@ namespace {
 /** Predictions closer than this are taken as equal: the one that takes less of the machine wins. */
 constexpr double indifference = 0.01;
 
-std::set<std::string> given_names(const Schedule &given) {
+/** Whether a directive is stage of some input with an element for each row and column, or of some operand. */
+bool stages(const Directive &d, const Workload &work, bool elements) {
+    return d.name == "stage" && std::any_of(d.subjects.begin(), d.subjects.end(), [&](const std::string &subject) {
+               const std::string input = resolve_name(subject, work.inputs, "").name;
+               return elements == std::any_of(work.elements.begin(), work.elements.end(),
+                                              [&](const ElementInput &e) { return e.input == input; });
+           });
+}
+
+std::set<std::string> given_names(const Schedule &given, const Workload &work) {
     std::set<std::string> names;
     for (const Directive &d : given.directives) {
-        names.insert(d.name);
+        if (stages(d, work, true)) {
+            names.insert("elements");
+        }
+        if (d.name != "stage" || stages(d, work, false)) {
+            names.insert(d.name);
+        }
         if (d.name == "warps" && argument_of(d, "registers")) {
             names.insert("registers");
         }
@@ -83,9 +98,15 @@ Schedule merge(const Schedule &automatic, const Schedule &given, const Workload 
                    });
         });
     };
+    const auto stages_given = [&](const Directive &stage) {
+        return std::any_of(given.directives.begin(), given.directives.end(), [&](const Directive &d) {
+            return stages(d, work, stages(stage, work, true));
+        });
+    };
     for (const Directive &d : automatic.directives) {
         const bool replaced = place_given(d.name);
-        if (!replaced || (d.name == "mma" && !names_given_func(d))) {
+        const bool other = (d.name == "mma" && !names_given_func(d)) || (d.name == "stage" && !stages_given(d));
+        if (!replaced || other) {
             merged.add(d);
         }
     }
@@ -126,7 +147,7 @@ ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const
     result.shape = complete_shape(shape, graph, plan.roles);
     const Choices base = check_schedule(given, graph, plan, machine, result.shape.sizes);
     const CostModel model(graph, plan, machine, result.shape);
-    search(result, enumerate_choices(base, given_names(given), machine, model.workload()), model, plan, machine);
+    search(result, enumerate_choices(base, given_names(given, model.workload()), machine, model.workload()), model, plan, machine);
     if (result.ranked.empty()) {
         // What check_schedule filled in is legal, even where none of the candidates is.
         result.ranked.push_back({base, model.estimate(base)});
@@ -190,6 +211,45 @@ std::vector<int> fewest_members(const std::vector<std::vector<Estimate>> &estima
         }
     }
     return fewest;
+}
+
+/** The tiles of elements that a schedule brings in bulk need what tensor maps ask of an input's address and strides.
+ * Where that does not hold, a schedule without them serves. */
+void add_fallback(ScheduleSet &set, const ReductionGraph &graph, const Plan &plan, const Capability &machine,
+                  const std::vector<CostModel> &models, const Schedule &given) {
+    const auto staged = [](const ScheduleChoice &c) {
+        return std::any_of(c.choices.element_stages.begin(), c.choices.element_stages.end(),
+                           [](const auto &input) { return input.second > 0; });
+    };
+    if (!std::all_of(set.choices.begin(), set.choices.end(), staged)) {
+        return;
+    }
+    const Workload &work = models[0].workload();
+    Schedule without, free;
+    for (Directive d : given.directives) {
+        const bool mixed = stages(d, work, true);
+        d.subjects.erase(std::remove_if(d.subjects.begin(), d.subjects.end(), [&](const std::string &subject) {
+            return mixed && stages({{subject}, d.name, {}, {}, {}}, work, true);
+        }), d.subjects.end());
+        if (!mixed || !d.subjects.empty()) {
+            d.subject_spans.resize(std::min(d.subject_spans.size(), d.subjects.size()));
+            without.add(d);
+        }
+    }
+    for (const auto &[input, count] : set.choices[0].choices.element_stages) {
+        without.stage({input}, 0);
+        free.stage({input}, 0);
+    }
+    try {
+        set.choices.push_back(autoschedule(graph, plan, machine, set.shapes[0], without));
+    } catch (const UserError &) {  // tiles given by hand that leave no registers for elements
+        set.choices.push_back(autoschedule(graph, plan, machine, set.shapes[0], free));
+    }
+    set.fallback = (int)set.choices.size() - 1;
+    set.estimates.emplace_back();
+    for (const CostModel &model : models) {
+        set.estimates.back().push_back(model.estimate(set.choices.back().choices));
+    }
 }
 
 /** Some pass visits tiles by a mask over data. */
@@ -270,6 +330,7 @@ ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, c
         set.choices.push_back(found[m]);
         set.estimates.push_back(estimates[m]);
     }
+    add_fallback(set, graph, plan, machine, models, given);
     for (size_t s = 0; s < shapes.size(); s++) {
         auto faster = [&](const auto &a, const auto &b) { return a[s].milliseconds < b[s].milliseconds; };
         const auto serves = std::min_element(set.estimates.begin(), set.estimates.end(), faster);

@@ -55,6 +55,7 @@ struct ScheduleSet {
     std::vector<std::vector<Estimate>> estimates;  // [choice][shape]
     std::vector<int> fastest;                      // for each shape, the choice that serves it
     std::vector<GivenUp> given_up;
+    int fallback = -1;     // the choice for inputs whose elements cannot come as tiles; -1: none
     bool assumed = false;  // a mask over data: which tiles it visits is assumed, and so there is one choice
 
     /** Predicted time at a shape under one choice, as a multiple of that of the fastest. */

@@ -96,9 +96,38 @@ Shape complete_shape(const Shape &shape, const ReductionGraph &graph, const Role
     return full;
 }
 
+namespace {
+
+/** Some input has an element for each row and key. */
+bool reads_pairs(const ReductionGraph &graph, const Roles &roles) {
+    class Find : public Halide::Internal::IRGraphVisitor {
+        using IRGraphVisitor::visit;
+        void visit(const Halide::Internal::Call *op) override {
+            const std::vector<std::string> used = axes_of(graph, op);
+            const auto has = [&](const std::string &a) { return std::find(used.begin(), used.end(), a) != used.end(); };
+            found |= op->call_type == Halide::Internal::Call::Image && has(roles.query) && has(roles.stream);
+            IRGraphVisitor::visit(op);
+        }
+        const ReductionGraph &graph;
+        const Roles &roles;
+
+    public:
+        bool found = false;
+        Find(const ReductionGraph &graph, const Roles &roles) : graph(graph), roles(roles) {
+        }
+    } find(graph, roles);
+    for (const Reduction &r : graph.reductions) {
+        r.body.accept(&find);
+    }
+    return find.found;
+}
+
+}  // namespace
+
 std::vector<Shape> typical_shapes(const ReductionGraph &graph, const Roles &roles) {
     std::vector<Shape> shapes;
-    for (int64_t length : {1024, 4096, 16384}) {
+    const bool pairs = reads_pairs(graph, roles);
+    for (int64_t length : pairs ? std::vector<int64_t>{256, 1024, 4096} : std::vector<int64_t>{1024, 4096, 16384}) {
         Shape shape;
         for (const std::string &axis : {roles.query, roles.stream}) {
             if (!axis.empty() && !declared_size(graph, axis, false)) {

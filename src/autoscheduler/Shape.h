@@ -25,7 +25,8 @@ Shape parse_shape(const std::string &text, const ReductionGraph &graph, const Ro
 Shape complete_shape(const Shape &shape, const ReductionGraph &graph, const Roles &roles);
 
 /** What a GPU package should be fast at: short, middling and long sequences, as many
- * in a batch as make 16,384 rows a head. Lengths that the algorithm fixes stay. */
+ * in a batch as make 16,384 rows a head. Lengths that the algorithm fixes stay; they are
+ * shorter where an input has an element for each row and key. */
 std::vector<Shape> typical_shapes(const ReductionGraph &graph, const Roles &roles);
 
 /** "S=16384 D=64 H=16", in the algorithm's names. */

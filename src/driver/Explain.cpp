@@ -294,6 +294,9 @@ std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &
             }
         }
         text << "\n";
+        if ((int)n == set.fallback) {
+            item("") << "where no tensor map can describe what the others copy as tiles of elements\n";
+        }
     }
     for (const GivenUp &g : set.given_up) {
         item("not worth one") << tiles_of(g.choices, machine) << ": " << number(100 * g.gain) << " % faster at "

@@ -7,29 +7,13 @@ namespace strobe {
 void ScheduleChecker::check_stage() {
     needs_gpu("a CPU's caches hold the tiles");
     needs_warp_roles();
-    for (size_t i = 0; i < current->subjects.size(); i++) {
-        const SourceSpan span = current->subject_spans.empty() ? current->span : current->subject_spans[i];
-        const Resolved r = resolve_name(current->subjects[i], work.inputs, "input");
-        if (r.name.empty()) {
-            refuse(span, r.error, "");
-        }
-        bool streamed = false;
-        std::vector<std::string> legal;
-        for (const Operand &o : work.operands()) {
-            streamed |= o.by_stream && o.input == r.name;
-            if (o.by_stream && !contains(legal, base_name(o.input))) {
-                legal.push_back(base_name(o.input));
-            }
-        }
-        if (!streamed) {
-            refuse(span,
-                   current->subjects[i] + " is no operand that is walked along " + base_name(plan.roles.stream) +
-                       ": there is one tile of it a block",
-                   list_of(legal, ", ") + ": stage(count)");
-        }
-    }
     const DirectiveArgument &how = argument("how");
-    const int count = number(argument("count"), 1, 8, "1 to 8 stages");
+    bool operands = false;
+    for (size_t i = 0; i < current->subjects.size(); i++) {
+        operands |= is_operand(i);
+    }
+    const int count = operands ? number(argument("count"), 1, 8, "1 to 8 stages") :
+                                 number(argument("count"), 0, 8, "1 to 8 stages, or 0: no tiles of it");
     const std::string copies = one_of(how, {"tma", "copy"}, machine.bulk_copies ? "tma" : "copy");
     if ((copies == "tma") != machine.bulk_copies) {
         refuse(how.span,
@@ -37,13 +21,56 @@ void ScheduleChecker::check_stage() {
                                    : machine.name + " has no tensor-map copies (tma)",
                machine.bulk_copies ? "tma" : "copy");
     }
-    if (given.count("stage") && count != c.stages) {
+    for (size_t i = 0; i < current->subjects.size(); i++) {
+        if (!is_operand(i)) {
+            c.element_stages[resolve_name(current->subjects[i], work.inputs, "input").name] = count;
+        }
+    }
+    if (operands && given.count("stages") && count != c.stages) {
         refuse(argument("count").span,
                "the other inputs have " + std::to_string(c.stages) + " stages, and all share one ring",
                "the same count for all");
     }
-    c.stages = count;
+    if (operands) {
+        c.stages = count;
+        given.insert("stages");
+    }
     c.copies = copies;
+}
+
+/** Whether a subject of stage is an operand of contractions; else it has an element for each row and column. */
+bool ScheduleChecker::is_operand(size_t subject) const {
+    const SourceSpan span = current->subject_spans.empty() ? current->span : current->subject_spans[subject];
+    const Resolved r = resolve_name(current->subjects[subject], work.inputs, "input");
+    if (r.name.empty()) {
+        refuse(span, r.error, "");
+    }
+    std::vector<std::string> legal;
+    const auto add = [&](const std::string &input) {
+        if (!contains(legal, base_name(input))) {
+            legal.push_back(base_name(input));
+        }
+    };
+    for (const Operand &o : work.operands()) {
+        if (o.by_stream && o.input == r.name) {
+            return true;
+        }
+        if (o.by_stream) {
+            add(o.input);
+        }
+    }
+    for (const ElementInput &e : work.elements) {
+        if (machine.bulk_copies && e.input == r.name) {
+            return false;
+        }
+        if (machine.bulk_copies) {
+            add(e.input);
+        }
+    }
+    refuse(span,
+           current->subjects[subject] + " is no operand that is walked along " + base_name(plan.roles.stream) +
+               ", and has no element for each row and column that tiles could be copied of",
+           list_of(legal, ", ") + ": stage(count)");
 }
 
 void ScheduleChecker::check_mma() {

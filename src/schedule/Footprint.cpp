@@ -13,6 +13,12 @@ constexpr int panel_bytes = 128;        // a tile's rows are padded to panels of
 // What the mask reads of rows, and the verdicts. (Measured: with fewer to spare nothing spills, but short rows
 // take 9 % longer.)
 constexpr int mask_data_registers = 8;
+// An input with an element for each row and key, read from its tile as it is used: ptxas reads ahead where tiles are
+// wide. (Measured: 112 columns with 6 registers to spare spilled in fp16; 64 with none did not.)
+int staged_registers(int columns) {
+    return 4 + std::max(0, columns - 64) / 4;
+}
+
 constexpr int base_registers = 20;      // addresses, loop counters, descriptors
 // A warpgroup that copies: the coordinates and addresses of five-dimensional tensor copies, a ring's
 // stage and phase, the walk over blocks of rows. With 24, ptxas spills.
@@ -51,6 +57,10 @@ std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload
         (c.scores ? scores : accumulators) += columns_of(c, choices) / 2;
         rounded |= !c.scores && is_rounded(c, choices);
     }
+    const int64_t staged =
+        std::count_if(work.elements.begin(), work.elements.end(), [&](const ElementInput &e) {
+            return e.by_stream && choices.element_stages_of(e.input) > 0;
+        });
     const int64_t weights = chain.weight_tiles * choices.stream_tile / (rounded ? 4 : 2);
     // Each thread holds two rows' state; values on their way through the special-function unit take
     // about one more register for every 16 columns.
@@ -58,7 +68,7 @@ std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload
             {"accumulators", accumulators},
             {"weights", weights},
             {"row state", 2 * (chain.pivots + chain.row_moments)},
-            {"inputs of rows and keys", pass.element_loads * choices.stream_tile / 2},
+            {"inputs of rows and keys", (pass.element_loads - staged) * choices.stream_tile / 2 + staged * staged_registers(choices.stream_tile)},
             {"mask data", pass.mask_reads_inputs ? mask_data_registers : 0},
             {"addresses and temporaries", base_registers + choices.stream_tile / 16}};
 }
@@ -90,6 +100,14 @@ std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &ch
                              choices.stages * choices.stream_tile * bytes});
         } else if (o.by_query) {
             terms.insert(terms.begin(), {o.input, choices.query_tile * bytes});
+        }
+    }
+    for (const ElementInput &e : work.elements) {
+        const int stages = choices.element_stages_of(e.input);
+        const auto width = e.by_stream ? std::optional<int64_t>(choices.stream_tile) : e.width;
+        if (stages > 0) {
+            terms.push_back({(stages > 1 ? std::to_string(stages) + " x " : "") + e.input,
+                             stages * choices.query_tile * row_bytes(width, Halide::UInt(16))});
         }
     }
     for (const ResultTile &r : work.results) {

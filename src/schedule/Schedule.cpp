@@ -163,7 +163,7 @@ bool Choices::operator==(const Choices &o) const {
         return std::tie(c.query_tile, c.stream_tile, c.skip_dead, c.specialize_full, c.persistent, c.pingpong,
                         c.query_descending, c.stages, c.consumers, c.chains, c.producers, c.consumer_registers,
                         c.producer_registers, c.rescale_bits, c.vector_lanes, c.parts, c.mma, c.instruction, c.copies,
-                        c.block_order, c.general);
+                        c.block_order, c.general, c.element_stages);
     };
     return all(*this) == all(o);
 }

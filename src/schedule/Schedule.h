@@ -23,6 +23,13 @@ struct Choices {
     bool pingpong = false;
     bool query_descending = false;
     int stages = 2;
+    /** Inputs with an element for each row and column, and how many of their tiles are in flight; those with 0, and
+     * those not named, are read where they are used. */
+    std::map<std::string, int> element_stages;
+    int element_stages_of(const std::string &input) const {
+        const auto found = element_stages.find(input);
+        return found == element_stages.end() ? 0 : found->second;
+    }
     int consumers = 2;  // warpgroups
     int chains = 1;     // warpgroups that share 64 rows, one for each independent chain of a step
     int producers = 1;  // warpgroups that only copy; 0: consumers copy for themselves

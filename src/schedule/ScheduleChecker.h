@@ -77,6 +77,7 @@ class ScheduleChecker {
 
     // CheckWarps.cpp
     void check_stage();
+    bool is_operand(size_t subject) const;
     void check_mma();
     void check_mma_func(const std::string &func, const SourceSpan &span, const MatrixUnit *unit);
     void check_kernel();

@@ -63,6 +63,9 @@ void add_gpu(Schedule &schedule, const Choices &c, const Workload &work) {
     if (!staged.empty()) {
         schedule.stage(staged, c.stages, c.copies);
     }
+    for (const auto &[input, count] : c.element_stages) {
+        schedule.stage({short_name(input, work.inputs)}, count, c.copies);
+    }
     std::vector<std::string> names;
     for (const Contraction &k : work.contractions) {
         names.push_back(k.func);

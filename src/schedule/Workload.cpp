@@ -402,10 +402,58 @@ class Builder {
         p.element_loads = element_loads(pass);
         p.chains = chains_of(pass, contraction_of);
         p.judges_tiles = pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous;
+        add_elements(pass);
         work.passes.push_back(p);
     }
 
+    /** Whether a load's index is this axis alone. */
+    bool is_axis(const Expr &index, const std::string &axis) const {
+        const std::vector<std::string> used = axes_of(graph, index);
+        return index.as<Variable>() && used.size() == 1 && used[0] == axis;
+    }
+
+    /** The loads of e whose tiles of rows and of columns along `axis` can be copied in bulk. */
+    void add_elements(const Expr &e, const std::string &axis) {
+        for (const Call *load : Uses(e).loads) {
+            const int rank = (int)load->args.size();
+            if (!load->type.is_float() || load->type.bits() != 16 || rank < 2 || rank > 5 ||
+                !is_axis(load->args[0], axis)) {
+                continue;
+            }
+            int rows = 0, others = 0;
+            for (int d = 1; d < rank; d++) {
+                const std::vector<std::string> used = axes_of(graph, load->args[d]);
+                rows += is_axis(load->args[d], plan.roles.query);
+                others += std::all_of(used.begin(), used.end(),
+                                      [&](const std::string &a) { return contains(plan.roles.batch, a); });
+            }
+            const bool known = std::any_of(work.elements.begin(), work.elements.end(), [&](const ElementInput &other) {
+                return graph_equal(other.load, Expr(load));
+            });
+            if (rows == 1 && others == rank - 2 && !known) {
+                work.elements.push_back({load->name, Expr(load), axis == plan.roles.stream,
+                                         known_size(graph, axis, work.sizes)});
+            }
+        }
+    }
+
+    void add_elements(const Pass &pass) {
+        for (const Pivot &pivot : pass.pivots) {
+            add_elements(pivot.exponent, plan.roles.stream);
+        }
+        for (const Moment &m : pass.moments) {
+            if (m.factor.defined()) {
+                add_elements(m.factor, plan.roles.stream);
+            }
+        }
+    }
+
     void add_result(const Output &o) {
+        for (const std::string &a : o.axes) {
+            if (!is_row_axis(a)) {
+                add_elements(o.value, a);
+            }
+        }
         ResultTile r{o.name, o.type, 1};
         bool columns = false;
         for (const std::string &a : o.axes) {

@@ -33,6 +33,15 @@ struct ResultTile {
     std::optional<int64_t> width;  // elements a row
 };
 
+/** An input with an element for each row and key, or for each row and feature of a result, that lies so that its tiles
+ * can be copied in bulk: 16 bits, the innermost index the column, another the row, the others of the grid. */
+struct ElementInput {
+    std::string input;
+    Expr load;
+    bool by_stream = false;        // else read with the results
+    std::optional<int64_t> width;  // features; of no meaning along the stream
+};
+
 /** A sum of products, over an inner axis or over the stream. */
 struct Contraction {
     std::string func;                // the reduction's name, or the first of the moment's
@@ -70,6 +79,7 @@ struct Workload {
     std::vector<Contraction> contractions;
     std::vector<PassWorkload> passes;
     std::vector<ResultTile> results;
+    std::vector<ElementInput> elements;
     std::vector<std::string> inputs;  // every input tensor by name
     AxisSizes sizes;
 

@@ -68,6 +68,8 @@ std::vector<Case> cases() {
             {"linear_causal", 64, 64, ""},
             {"evoformer", 64, 64, ""},
             {"evoformer", 128, 128, ""},
+            {"evoformer", 64, 64, "tile(i, 192) stream(j, 64) pair_bias: stage(3) gate: stage(2)"},
+            {"evoformer", 40, 40, ""},
             {"mla", 192, 128, ""},
             {"full", 40, 40, ""},
             {"full", 72, 72, ""},
@@ -107,6 +109,77 @@ TEST(CudaReciprocals, AreWeights) {
         EXPECT_EQ(c.query_tile, head == 64 ? 192 : 128);
         EXPECT_EQ(c.stream_tile, 128);
     }
+}
+
+/** The part of PTX that is kernel number `plan`. */
+std::string kernel_text(const CudaCompilation &c, int plan) {
+    const auto start = [&](int n) { return c.ptx.find(".entry strobe_program_" + std::to_string(n)); };
+    return c.ptx.substr(start(plan), start(plan + 1) == std::string::npos ? start(plan + 1) : start(plan + 1) - start(plan));
+}
+
+std::vector<std::string> mapped_inputs(const CudaCompilation &c, int plan) {
+    std::vector<std::string> names;
+    for (const TensorMapSpec &map : c.package.plans[plan].tensor_maps) {
+        names.push_back(c.package.buffers[map.buffer].name);
+    }
+    return names;
+}
+
+CudaCompilation evoformer(const std::string &schedule, const std::string &dtype = "bf16") {
+    const Instance instance =
+        build_algorithm("evoformer", {{"dtype", dtype}, {"head_dim", "64"}, {"value_dim", "64"}}, get_host_target());
+    return compile_cuda(instance.outputs, cuda_target(), parse_schedule(schedule), "program");
+}
+
+/** Biases and gates come as tiles; the last plan reads them where they are used, for inputs that tensor maps cannot
+ * describe. */
+TEST(CudaElementTiles, AreCopiedInBulkAndHaveAFallback) {
+    for (const char *dtype : {"bf16", "fp16"}) {
+        const CudaCompilation c = evoformer("", dtype);
+        const int plans = int(c.package.plans.size());
+        ASSERT_GE(plans, 2);
+        EXPECT_NE(c.package.plans[0].schedule.find("pair_bias: stage(2, tma)"), std::string::npos);
+        for (int plan = 0; plan < plans; plan++) {
+            const bool tiles = plan + 1 < plans;
+            const std::vector<std::string> maps = mapped_inputs(c, plan);
+            EXPECT_EQ(std::count(maps.begin(), maps.end(), "pair_bias"), tiles) << plan;
+            EXPECT_EQ(std::count(maps.begin(), maps.end(), "gate"), tiles) << plan;
+            EXPECT_EQ(count(kernel_text(c, plan), "ldmatrix") > 0, tiles) << plan;
+            EXPECT_EQ(count(kernel_text(c, plan), "ld\\.global\\.nc\\.b16") == 0, tiles) << plan;
+        }
+        for (const TensorMapSpec &map : c.package.plans[0].tensor_maps) {
+            if (c.package.buffers[map.buffer].name == "pair_bias") {
+                EXPECT_EQ(map.box, (std::vector<uint32_t>{64, uint32_t(c.package.plans[0].query_tile), 1, 1}));
+            }
+        }
+    }
+}
+
+TEST(CudaElementTiles, AreChosenBySchedules) {
+    const CudaCompilation none = evoformer("gate, pair_bias: stage(0)");
+    EXPECT_EQ(count(none.ptx, "ldmatrix"), 0);
+    const CudaCompilation bias = evoformer("gate: stage(0) pair_bias: stage(3) tile(i, 128) stream(j, 64)");
+    const std::vector<std::string> maps = mapped_inputs(bias, 0);
+    EXPECT_EQ(std::count(maps.begin(), maps.end(), "pair_bias"), 1);
+    EXPECT_EQ(std::count(maps.begin(), maps.end(), "gate"), 0);
+    EXPECT_EQ(bias.stages.choices.element_stages_of("pair_bias"), 3);
+    EXPECT_EQ(bias.stages.choices.element_stages_of("gate"), 0);
+    const auto text_of = [](const std::string &schedule) -> std::string {
+        try {
+            evoformer(schedule);
+        } catch (const UserError &error) {
+            return error.what();
+        }
+        return "";
+    };
+    const std::string column = text_of("mask_bias: stage(2)");
+    EXPECT_NE(column.find("mask_bias is no operand that is walked along j, and has no element for each row and column"),
+              std::string::npos) << column;
+    EXPECT_NE(column.find("legal here: k, v, pair_bias, gate: stage(count)"), std::string::npos) << column;
+    const std::string many = text_of("pair_bias: stage(9)");
+    EXPECT_NE(many.find("1 to 8 stages, or 0: no tiles of it"), std::string::npos) << many;
+    const std::string zero = text_of("k: stage(0)");
+    EXPECT_NE(zero.find("1 to 8 stages"), std::string::npos) << zero;
 }
 
 TileProgram tiles_of(const Case &c) {

@@ -192,8 +192,11 @@ void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const
             (accumulators.count(op.dst) ? late : others).push_back(&op);
         }
     }
-    // The last op that computes something the late ones read.
-    size_t ready = 0;
+    // The last op that computes something the late ones read, and the last that reads tiles of elements.
+    size_t ready = 0, tiles = 0;
+    for (size_t n = 0; n < others.size(); n++) {
+        tiles = reads_element_tile(*others[n]) ? n + 1 : tiles;
+    }
     for (size_t n = 0; n < others.size(); n++) {
         for (const TileOp *op : late) {
             const bool is_read = expr_uses_var(op->expr, others[n]->dst);
@@ -202,6 +205,7 @@ void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const
         }
     }
     if (late.empty() && !choices.pingpong && elementwise_around(code, elements, others, first, finish_sums)) {
+        release_element_tiles(code, true);
         return;
     }
     for (size_t n = 0; n <= others.size(); n++) {
@@ -210,6 +214,9 @@ void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const
             for (const TileOp *op : late) {
                 emit_op(code, elements, *op, first);
             }
+        }
+        if (n == std::max(ready, tiles)) {
+            release_element_tiles(code, true);
         }
         if (n < others.size()) {
             emit_op(code, elements, *others[n], first);
@@ -240,6 +247,7 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
             elements.preload(op);
         }
     }
+    wait_element_tiles(code, true);
     code.run("wgmma_wait", {first ? "0" : "1"});
     if (first) {
         pass_turn(code);
@@ -276,6 +284,8 @@ void StreamKernel::skip_tile(Code &code) {
     sync_warpgroup(code);  // without contractions nothing else keeps its warps together
     release(code, scores, iteration);
     release(code, sums, iteration);
+    wait_element_tiles(code, true);
+    release_element_tiles(code, true);
     code.set("iteration", iteration + 1);
 }
 
@@ -425,6 +435,10 @@ Stmt StreamKernel::consumer_of_chain() {
     elements.all_live = Code::get_int("partial") == 0;
     elements.turns = choices.pingpong;
     elements.staged_column = [this](const Expr &load, int offset) { return staged_column(load, offset); };
+    elements.has_tile = [this](const Expr &load, const std::string &axis) { return element_tile(load, axis) != nullptr; };
+    elements.read_tile = [this, &code](const Expr &load, const std::string &axis, int number, const std::string &to) {
+        read_element_tile(code, *element_tile(load, axis), number, to);
+    };
     code.set("warpgroup", uniform(thread_index() / 128 - 1));
     code.set("works", Expr(0));
     code.set("iteration", Expr(0));
@@ -448,6 +462,9 @@ Stmt StreamKernel::consumer_of_chain() {
     code.run("bulk_wait");
     Stmt body = elements.with_kernel_values(code.finish());
     for (const Operand &o : operands) {
+        if (o.elements) {
+            continue;
+        }
         Expr start = shared(o.offset);
         if (!o.streamed) {
             start = start + u32(uniform((thread_index() / 128 - 1) / choices.chains) * (64 * 128));

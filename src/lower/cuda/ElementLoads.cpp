@@ -78,6 +78,20 @@ std::string Elements::preloaded(const Call *load) const {
     return "";
 }
 
+bool Elements::in_tile(const Expr &load) const {
+    return has_tile && has_tile(load, column_axis);
+}
+
+/** An element of what has been read from a tile: of row r, and of the two columns from 8 * group on the one of this
+ * parity. */
+Expr Elements::tile_value(const Call *load, const std::string &name, int r, int group, int parity) const {
+    const Expr pair = device::get(UInt(32), name, 2 * group + r);
+    if (load->type.is_bfloat()) {
+        return reinterpret(Float(32), parity ? pair & u32(Expr(0xFFFF0000u)) : pair << u32(16));
+    }
+    return device::call(Float(32), "from_f16", {}, {parity ? pair >> u32(16) : pair});
+}
+
 void Elements::preload(const TileOp &op) {
     if (program.value(op.dst).dims.size() < 2) {
         return;
@@ -87,7 +101,7 @@ void Elements::preload(const TileOp &op) {
     Split split(*this);
     split.mutate(without_aliases(op.expr));
     for (const auto &x : split.elements) {
-        if (!x.registers.empty()) {
+        if (!x.registers.empty() || in_tile(x.load)) {
             continue;
         }
         const std::string name = x.name.substr(1);

@@ -96,8 +96,10 @@ Expr Elements::at_element(const Split &split, const Expr &e, int r, int group, i
         bindings[p.name] = p.value[r];
     }
     for (const auto &x : split.elements) {
-        bindings[x.name] = x.registers.empty() ? element_of(x.name.substr(1), x.load, x.dim, r, offset)
-                                               : device::get(register_type(x.load->type), x.registers, n);
+        const std::string name = x.name.substr(1);
+        bindings[x.name] = in_tile(x.load)       ? tile_value(x.load, name, r, group, parity) :
+                           x.registers.empty() ? element_of(name, x.load, x.dim, r, offset) :
+                                                 device::get(register_type(x.load->type), x.registers, n);
     }
     for (const auto &c : split.columns) {
         bindings[c.name] = device::get(register_type(c.source.type()), c.name.substr(1), parity);
@@ -142,7 +144,9 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
     Split split(*this);
     const Expr prepared = split.mutate(without_aliases(e));
     for (const auto &x : split.elements) {
-        if (x.registers.empty()) {
+        if (in_tile(x.load)) {
+            read_tile(x.load, column_axis, -1, x.name.substr(1));
+        } else if (x.registers.empty()) {
             set_element_rows(x.name.substr(1), x.load, x.dim);
         }
     }
@@ -154,6 +158,11 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
         }
         if (halfway && group == groups / 2) {
             halfway();
+        }
+        for (const auto &x : split.elements) {
+            if (group % 2 == 0 && in_tile(x.load)) {
+                read_tile(x.load, column_axis, group / 2, x.name.substr(1));
+            }
         }
         for (const auto &c : split.columns) {
             for (int parity = 0; parity < 2; parity++) {

@@ -64,6 +64,11 @@ public:
     /** The value of a load that depends on the stream's column alone, `offset` columns
      * behind the thread's first, where it is staged; else undefined. */
     std::function<Expr(const Expr &load, int offset)> staged_column;
+    /** Whether a load's elements with these columns lie in a tile in shared memory. */
+    std::function<bool(const Expr &load, const std::string &axis)> has_tile;
+    /** Reads 16 columns from 16 * number on into registers `to`, 4 * number + 2 * (column / 8) + row r, each with two
+     * columns' elements of 16 bits. number < 0: what comes before the first. */
+    std::function<void(const Expr &load, const std::string &axis, int number, const std::string &to)> read_tile;
     /** The value of an element of a fragment that another warpgroup holds; else undefined. */
     std::function<Expr(const std::string &value, int element)> foreign;
     /** Never negative. Where it is set, costly elementwise work is kept apart column by column, since ptxas would
@@ -123,6 +128,8 @@ private:
 
     Expr first_column() const;  // of the thread
     std::string preloaded(const Halide::Internal::Call *load) const;  // its registers, or ""
+    bool in_tile(const Expr &load) const;
+    Expr tile_value(const Halide::Internal::Call *load, const std::string &name, int r, int group, int parity) const;
     int column_dimension(const Halide::Internal::Call *load) const;
     void set_element_rows(const std::string &name, const Halide::Internal::Call *load, int dim);
     Expr element_of(const std::string &name, const Halide::Internal::Call *load, int dim, int r, int offset) const;

@@ -91,6 +91,7 @@ void StreamKernel::epilogue(Code &code, Elements &elements) {
     if (chains.size() > 1) {
         receive_values(code, elements);
     }
+    wait_element_tiles(code, false);
     for (const TileOp &op : pass.epilogue) {
         if (op.kind == TileOp::Kind::Map) {
             elements.map(op);
@@ -101,6 +102,7 @@ void StreamKernel::epilogue(Code &code, Elements &elements) {
     for (const Staged &s : staged) {
         store_staged(code, elements, s);
     }
+    release_element_tiles(code, false);
     for (const TileOp &op : pass.epilogue) {
         bool is_staged = false;
         for (const Staged &s : staged) {

@@ -29,6 +29,7 @@ StreamKernel::StreamKernel(const PreparedProgram &prepared, const Choices &choic
     find_lane_partial();
     find_columns();
     sort_chains();
+    find_element_tiles();
     lay_out();
 }
 
@@ -37,7 +38,7 @@ void StreamKernel::refuse(const std::string &what) const {
 }
 
 int Operand::copied_bytes() const {
-    return prepared ? stage_bytes() : rows * columns * 2;
+    return prepared || elements ? stage_bytes() : rows * columns * 2;
 }
 
 /** The load's index must name each tile axis once, the contiguous one first. */
@@ -64,8 +65,9 @@ void StreamKernel::sort_ops() {
         const TileValue &v = program.value(op.dst);
         if (const PreparedTile *computed = prepared.find(op.dst)) {
             Operand o;
-            o.load = &op;
+            o.load = op.expr;
             o.name = op.dst;
+            o.dims = v.dims;
             o.rows = v.dims[0].size;
             o.columns = v.dims[1].size;
             o.streamed = streamed;
@@ -83,8 +85,9 @@ void StreamKernel::sort_ops() {
             refuse(text.str());
         }
         Operand o;
-        o.load = &op;
+        o.load = op.expr;
         o.name = op.dst;
+        o.dims = v.dims;
         o.rows = v.dims[0].size;
         o.columns = v.dims[1].size;
         o.streamed = streamed;
@@ -204,7 +207,7 @@ void StreamKernel::lay_out() {
     const auto shared_bytes = [&](int stages) {
         int bytes = 1024 + column_slots() * column_bytes();  // barriers, slots, alignment, columns
         for (const Operand &o : operands) {
-            bytes += (o.streamed ? o.stages : o.in_block() ? 1 : stages) * o.stage_bytes();
+            bytes += (o.in_block() ? 1 : is_row_operand(o) ? stages : o.stages) * o.stage_bytes();
         }
         for (const Staged &s : staged) {
             bytes += s.panels() * program.query_tile * 128;
@@ -216,10 +219,10 @@ void StreamKernel::lay_out() {
     int offset = 0;
     barriers = 2 * row_stages;  // row operands: full, empty
     for (Operand &o : operands) {
-        o.stages = o.streamed ? o.stages : o.in_block() ? 1 : row_stages;
+        o.stages = o.in_block() ? 1 : is_row_operand(o) ? row_stages : o.stages;
         o.offset = offset;
         offset = align(offset + o.stages * o.stage_bytes(), 1024);
-        if (o.streamed) {
+        if (!is_row_operand(o)) {
             o.full = barriers;
             o.empty = barriers + o.stages;
             barriers += 2 * o.stages;

@@ -10,8 +10,8 @@ using namespace Halide::Internal;
 
 /** Coordinate d of an operand's tile, and whether it moves with the stream. */
 Expr StreamKernel::coordinate(const Operand &o, size_t d) const {
-    Expr at = o.load->expr.as<Call>()->args[d];
-    for (const TileDim &dim : program.value(o.name).dims) {
+    Expr at = o.load.as<Call>()->args[d];
+    for (const TileDim &dim : o.dims) {
         const bool tiled = dim.axis == program.query.name || dim.axis == program.stream.name;
         at = substitute(dim.axis, tiled ? Variable::make(Int(32), dim.axis + ".lo") : Expr(0), at);
     }
@@ -29,7 +29,7 @@ void StreamKernel::set_coordinates(Code &code, Elements &elements) {
         for (size_t n = 0; o.prepared && !o.in_block() && n < o.prepared->outer.size(); n++) {
             code.set("at_" + plain(o.name), static_cast<int>(n), elements.row_value(o.prepared->outer[n].index, 0));
         }
-        for (size_t d = 0; o.streamed && !o.prepared && d < o.load->expr.as<Call>()->args.size(); d++) {
+        for (size_t d = 0; o.streamed && !o.prepared && d < o.load.as<Call>()->args.size(); d++) {
             const Expr at = coordinate(o, d);
             if (!moves(at)) {
                 code.set("at_" + plain(o.name), static_cast<int>(d), elements.row_value(at, 0));
@@ -40,7 +40,7 @@ void StreamKernel::set_coordinates(Code &code, Elements &elements) {
 
 /** Copies one tile of an operand into its stage, panel by panel. */
 void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration) {
-    const Expr full = o.streamed ? barrier(o.full) + u32(8 * stage_of(o, iteration)) : rows_full();
+    const Expr full = is_row_operand(o) ? rows_full() : barrier(o.full) + u32(8 * stage_of(o, iteration));
     if (o.prepared) {
         produce_prepared(code, elements, o, shared(o.offset) + u32(stage_of(o, iteration) * o.stage_bytes()), full);
         return;
@@ -49,7 +49,7 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
         produce_pages(code, elements, o, shared(o.offset) + u32(stage_of(o, iteration) * o.stage_bytes()), full);
         return;
     }
-    const size_t rank = o.load->expr.as<Call>()->args.size();
+    const size_t rank = o.load.as<Call>()->args.size();
     for (int p = 0; p < o.panels(); p++) {
         const Expr to = shared(o.offset + p * o.panel_bytes()) + u32(stage_of(o, iteration) * o.stage_bytes());
         std::vector<Expr> args = {to, params.tensor_map(p + 1 < o.panels() ? o.tensor_map : o.last_map), full};
@@ -65,7 +65,7 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
 /** Copies a tile page by page. Several pages are looked up at a time, so that the latencies overlap. Behind the
  * stream's end there are zeros. */
 void StreamKernel::produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full) {
-    const Call *call = o.load->expr.as<Call>();
+    const Call *call = o.load.as<Call>();
     const std::string &stream = program.stream.name;
     const Expr end = elements.row_value(program.stream.min + program.stream.extent, 0);
     const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows, at_once = 2;
@@ -160,7 +160,7 @@ Stmt StreamKernel::producer() {
     for (const Operand &o : operands) {
         rows_prepared |= o.prepared && !o.streamed;
         waits |= o.prepared && !o.in_block();
-        row_bytes += o.streamed || o.in_block() ? 0 : o.copied_bytes();
+        row_bytes += is_row_operand(o) && !o.in_block() ? o.copied_bytes() : 0;
         if (!o.prepared) {
             for (int map : std::set<int>{o.tensor_map, o.last_map}) {
                 code.run("tensor_prefetch", {}, {params.tensor_map(map)});
@@ -194,7 +194,7 @@ Stmt StreamKernel::producer() {
             }
             code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)});
             for (const Operand &o : operands) {
-                if (!o.streamed && !o.in_block()) {
+                if (is_row_operand(o) && !o.in_block()) {
                     produce_operand(code, elements, o, Code::get_int("works"));
                 }
             }
@@ -203,10 +203,12 @@ Stmt StreamKernel::producer() {
             }
             if (scans()) {
                 produce_judged(code, elements);
+                produce_row_elements(code, elements);
                 receive_batch(code);
             } else {
                 draw_ticket(code);
                 produce_range(code, elements);
+                produce_row_elements(code, elements);
                 code.set("work", Code::get_int("ticket") + params.grid_size());
             }
             code.set("works", Code::get_int("works") + 1);
@@ -265,6 +267,9 @@ int StreamKernel::arrivals(int n) const {
         return threads;
     }
     for (const Operand &o : operands) {
+        if (o.elements && n >= o.empty && n < o.empty + o.stages) {
+            return (o.streamed ? choices.consumers : choices.row_groups()) * threads;
+        }
         if (o.streamed && n >= o.empty && n < o.empty + o.stages) {
             return o.users * choices.row_groups() * (o.by_threads ? threads : 1);
         }

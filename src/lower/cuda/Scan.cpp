@@ -354,6 +354,8 @@ void StreamKernel::consume_judged(Code &code, Elements &elements) {
         release(code, scores, iteration);
         wait_full(code, sums, iteration);
         release(code, sums, iteration);
+        wait_element_tiles(code, true);
+        release_element_tiles(code, true);
         code.set("iteration", iteration + 1);
     });
     code.when(Code::get_int("note") >= 0, [&] {

@@ -33,11 +33,13 @@ namespace strobe::cuda {
 
 /** A tile staged in shared memory, in panels of 64 columns with the 128-byte swizzle. */
 struct Operand {
-    const TileOp *load = nullptr;
+    Expr load;  // the element that is read
     std::string name;
+    std::vector<TileDim> dims;
     int rows = 0, columns = 0;
     bool streamed = false;
     bool early = false;  // streamed, and scores read it
+    bool elements = false;  // read element by element: not by the matrix unit (ElementTiles.cpp)
     int stages = 1;
     int offset = 0;       // from the start of shared memory
     int tensor_map = 0;   // index in the plan
@@ -208,6 +210,16 @@ private:
     void load_judged_columns(Code &code, Elements &elements);
     Stmt column_loader();
 
+    // ElementTiles.cpp: inputs with an element for each row and column, as tiles in shared memory.
+    void find_element_tiles();
+    void add_element_tile(const Elements &elements, const Expr &e, const TileDim &columns, bool streamed);
+    const Operand *element_tile(const Expr &load, const std::string &axis) const;
+    bool reads_element_tile(const TileOp &op) const;
+    void read_element_tile(Code &code, const Operand &o, int number, const std::string &to);
+    void wait_element_tiles(Code &code, bool streamed);
+    void release_element_tiles(Code &code, bool streamed);
+    void produce_row_elements(Code &code, Elements &elements);
+
     // Walk.cpp: blocks of rows and tiles of the stream.
     Expr total_work();
     void draw_ticket(Code &code);
@@ -238,6 +250,9 @@ private:
     void produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
     Expr coordinate(const Operand &o, size_t d) const;
     bool moves(const Expr &coordinate) const;
+    bool is_row_operand(const Operand &o) const {
+        return !o.streamed && !o.elements;
+    }
     void set_coordinates(Code &code, Elements &elements);
     void produce_range(Code &code, Elements &elements);
     void produce_tile(Code &code, Elements &elements, bool early, bool late);

@@ -43,7 +43,7 @@ Expr StreamKernel::total_work() {
 void StreamKernel::set_group(Code &code, Elements &elements, const Expr &heads) {
     int row_bytes = 0;
     for (const Operand &o : operands) {
-        row_bytes += o.streamed ? o.columns * 2 : 0;
+        row_bytes += o.streamed && !o.elements ? o.columns * 2 : 0;
     }
     const Expr keys = elements.row_value(program.stream.extent, 0);
     code.set("group", max(min(div_u(Expr(l2_budget / std::max(row_bytes, 1)), max(keys, 1)), heads), 1));
