@@ -3,6 +3,7 @@
 #include "Expressions.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace strobe {
 
@@ -172,6 +173,96 @@ Truth TileTruth::of_equality(const Expr &a, const Expr &b) {
     return {simplify(at_most.all && at_least.all), simplify(less.all || greater.all)};
 }
 
+namespace {
+
+void disjuncts_of(const Expr &c, std::vector<Expr> &result) {
+    if (const Or *op = c.as<Or>()) {
+        disjuncts_of(op->a, result);
+        disjuncts_of(op->b, result);
+    } else {
+        result.push_back(c);
+    }
+}
+
+/** a < b or a <= b, whichever way it is written. */
+struct Order {
+    Expr a, b;
+    bool strict;
+};
+
+std::optional<Order> as_order(const Expr &c) {
+    if (const LT *op = c.as<LT>()) {
+        return Order{op->a, op->b, true};
+    }
+    if (const LE *op = c.as<LE>()) {
+        return Order{op->a, op->b, false};
+    }
+    if (const GT *op = c.as<GT>()) {
+        return Order{op->b, op->a, true};
+    }
+    if (const GE *op = c.as<GE>()) {
+        return Order{op->b, op->a, false};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+/** For j < n (or n < j, and so on) with an n that is the same for the whole tile: makes the corners those
+ * of the elements for which it does not hold, and returns the axis; else "". */
+std::string TileTruth::narrow_to_rest(const Expr &disjunct) {
+    const std::optional<Order> order = as_order(disjunct);
+    if (!order || order->a.type() != Int(32)) {
+        return "";
+    }
+    for (const bool below : {true, false}) {
+        const Variable *axis = (below ? order->a : order->b).as<Variable>();
+        const Expr &n = below ? order->b : order->a;
+        bool several = false;
+        if (!axis || (axis->name != roles.query && axis->name != roles.stream) || !tile_axis(n, &several).empty()) {
+            continue;
+        }
+        Interval rest = *corners.find(axis->name);
+        if (below) {
+            rest.min = max(rest.min, order->strict ? n : n + 1);
+        } else {
+            rest.max = min(rest.max, order->strict ? n : n - 1);
+        }
+        corners.push(axis->name, rest);
+        return axis->name;
+    }
+    return "";
+}
+
+/** All elements: where some parts hold for the coordinates below or above a number, the others need only
+ * hold for the rest. If no rest is left, those parts hold for all of the tile already. */
+Truth TileTruth::of_disjunction(const Expr &condition) {
+    std::vector<Expr> parts, others;
+    std::vector<std::string> narrowed;
+    disjuncts_of(condition, parts);
+    Truth result = {const_false(), const_true()};
+    for (const Expr &part : parts) {
+        const Truth t = of(part);
+        result.none = result.none && t.none;
+    }
+    for (const Expr &part : parts) {
+        const Truth t = of(part);
+        if (const std::string axis = narrow_to_rest(part); !axis.empty()) {
+            narrowed.push_back(axis);
+            result.all = result.all || t.all;
+        } else {
+            others.push_back(part);
+        }
+    }
+    for (const Expr &part : others) {
+        result.all = result.all || of(part).all;
+    }
+    for (const std::string &axis : narrowed) {
+        corners.pop(axis);
+    }
+    return {simplify(result.all), simplify(result.none)};
+}
+
 Truth TileTruth::of(const Expr &condition) {
     bool several = false;
     if (tile_axis(condition, &several).empty()) {
@@ -181,9 +272,8 @@ Truth TileTruth::of(const Expr &condition) {
         const Truth a = of(op->a), b = of(op->b);
         return {simplify(a.all && b.all), simplify(a.none || b.none)};
     }
-    if (const Or *op = condition.as<Or>()) {
-        const Truth a = of(op->a), b = of(op->b);
-        return {simplify(a.all || b.all), simplify(a.none && b.none)};
+    if (condition.as<Or>()) {
+        return of_disjunction(condition);
     }
     if (const Not *op = condition.as<Not>()) {
         const Truth a = of(op->a);

@@ -20,6 +20,8 @@ class TileTruth {
     Halide::Internal::Scope<Halide::Internal::Interval> corners;
 
     std::string tile_axis(const Expr &e, bool *several) const;
+    std::string narrow_to_rest(const Expr &disjunct);
+    Truth of_disjunction(const Expr &condition);
     Truth of_comparison(const Expr &a, const Expr &b, bool strict);
     Truth of_equality(const Expr &a, const Expr &b);
     Halide::Internal::Interval bounds(const Expr &e);
