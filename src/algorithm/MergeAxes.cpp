@@ -36,8 +36,17 @@ class Merger {
 
     /** \p x with axis \p from called \p to is \p y. */
     bool alike(const Reduction &x, const Reduction &y, const std::string &from, const std::string &to) const {
-        return x.op == y.op && x.type == y.type && x.over == y.over && renamed(x.axes, from, to) == y.axes &&
+        return x.op == y.op && x.rank == y.rank && x.type == y.type && x.over == y.over && renamed(x.axes, from, to) == y.axes &&
                graph_equal(renamed(x.body, from, to), y.body) && graph_equal(renamed(x.init, from, to), y.init);
+    }
+
+    /** A running sum walks it for each element of another axis with the same domain: nothing else should. */
+    bool is_nested(const std::string &axis) const {
+        return std::any_of(graph.reductions.begin(), graph.reductions.end(), [&](const Reduction &r) {
+            return contains(r.over, axis) && std::any_of(r.axes.begin(), r.axes.end(), [&](const std::string &a) {
+                       return same_domain(a, axis);
+                   });
+        });
     }
 
     /** For an axis that r reduces: another reduction that has what r reads, along another axis. */
@@ -48,7 +57,7 @@ class Merger {
             }
             for (const Reduction &y : graph.reductions) {
                 for (const std::string &to : y.axes) {
-                    if (y.name != x.name && to != from && !contains(r.axes, to) && !contains(r.over, to) &&
+                    if (y.name != x.name && to != from && !is_nested(to) && !contains(r.axes, to) && !contains(r.over, to) &&
                         same_domain(from, to) && alike(x, y, from, to)) {
                         // All that r reads along the axis must exist along the other.
                         const Expr body = along_axis(graph, r.body, from, to);
@@ -137,7 +146,7 @@ class AlongAxis : public IRMutator {
         }
         const Expr body = mutate(r->body);
         for (const Reduction &other : graph.reductions) {
-            if (other.op == r->op && other.type == r->type && other.axes == renamed(r->axes, from, to) &&
+            if (other.op == r->op && other.rank == r->rank && other.type == r->type && other.axes == renamed(r->axes, from, to) &&
                 other.over == r->over && graph_equal(other.body, body) && !r->init.defined() && !other.init.defined()) {
                 return other.ref();
             }
