@@ -208,6 +208,30 @@ inline Halide::Func weighted_sum(const Halide::Func &weights, const Tensor &v, c
     return weighted_sum;
 }
 
+/** The `count` greatest of s, an Expr over j, i, h, b, along j = 0 ... keys - 1, sorted, and what \p kept,
+ * another such Expr, is there: a Tuple over (i, h, b), first the greatest values, then what belongs to
+ * them. Of equal values the first counts. Where there are not that many above -inf, -inf and -1. */
+inline Halide::Func greatest(const Halide::Expr &s, const Halide::Expr &kept, const Halide::Expr &keys, int count) {
+    Halide::Var i("i"), j("j"), h("h"), b("b");
+    Halide::RDom all(0, keys, "j");
+    Halide::Func score("score"), other("kept"), greatest("greatest");
+    score(j, i, h, b) = s;
+    other(j, i, h, b) = kept;
+    std::vector<Halide::Expr> none(count, -std::numeric_limits<float>::infinity()), now;
+    none.resize(2 * count, Halide::cast(kept.type(), -1));
+    greatest(i, h, b) = Halide::Tuple(none);
+    const auto at = [&](int n) { return Halide::Expr(greatest(i, h, b)[n]); };
+    const Halide::Expr x = score(all, i, h, b);
+    for (int n = 0; n < 2 * count; n++) {  // what is new takes its place, and moves the others down
+        const int rank = n % count;
+        const Halide::Expr fresh = n < count ? x : Halide::Expr(other(all, i, h, b));
+        const Halide::Expr from_above = rank == 0 ? fresh : Halide::select(x > at(rank - 1), at(n - 1), fresh);
+        now.push_back(Halide::select(x > at(rank), from_above, at(n)));
+    }
+    greatest(i, h, b) = Halide::Tuple(now);
+    return greatest;
+}
+
 }  // namespace strobe
 
 #endif

@@ -1,5 +1,6 @@
 #include "MatchUpdate.h"
 
+#include "MatchSelection.h"
 #include "support/Error.h"
 
 #include <optional>
@@ -143,12 +144,16 @@ public:
         const Expr value = substitute_in_all_lets(f.update(0).values()[element]);
         const Result result = match(value);
         if (!result || result->bare || uses_self(result->step.body)) {
+            if (const std::optional<UpdateStep> selection = match_selection(f, element)) {
+                return *selection;
+            }
             strobe_user_error() << "Func " << f.name() << ": its update definition " << value
                                 << " is not a reduction: it must be " << f.name()
                                 << " (op) body, with one of +, *, max, min, && or ||, and a body that does not use "
                                 << f.name()
-                                << ". A selection such as argmax, and elements of a Tuple that use each other, are not "
-                                   "reductions in this sense: reduce the maximum first, then what belongs to it.";
+                                << ". Elements of a Tuple may also be moved by comparisons with one key, as argmax and "
+                                   "a sorted list of the greatest keys do: with > (or <), so that of equal keys the "
+                                   "first is kept, and the best key in the first element.";
         }
         return result->step;
     }

@@ -66,6 +66,7 @@ class Reader {
     AxisUsage usage;
     std::map<std::string, std::set<Usage>> reduced_as, indexed_as;  // of a reduced, of a parallel axis
     std::set<std::string> reductions;                               // Funcs read as reductions
+    std::set<std::string> nested;  // axes that walk, for each element of another axis, the same domain
     std::map<Usage, std::vector<Instance>> instances;               // of element k of a Func
 
     class Inline;
@@ -100,7 +101,8 @@ class Reader::Inline : public IRGraphMutator {
         }
         if (!op->param.defined() && !op->image.defined()) {
             strobe_user_error() << "Func " << within.name() << ": " << op->name
-                                << " is neither one of its Vars nor an RVar of its update definition.";
+                                << " is neither one of its Vars nor an RVar of its update definition. Pass it as an "
+                                   "input, or as an argument of the Func.";
         }
         return op;
     }
@@ -112,7 +114,8 @@ class Reader::Inline : public IRGraphMutator {
         if (op->is_intrinsic(Call::undef) || !op->is_pure()) {
             if (op->call_type != Call::Image) {
                 strobe_user_error() << "Func " << within.name() << ": " << Expr(op)
-                                    << " has no value that is the same each time it is computed.";
+                                    << " has no value that is the same each time it is computed. Pass it as an "
+                                       "input, or compute it from positions and a seed, as include/strobe/philox.h does.";
             }
         }
         return IRGraphMutator::visit(op);
@@ -180,6 +183,7 @@ Expr Reader::read_reduction(const Function &f, int element, const std::vector<Ex
     reductions.insert(f.name());
     Reduction r;
     r.op = step.op;
+    r.rank = step.rank;
     r.type = f.output_types()[element];
 
     for (const Expr &arg : args) {
@@ -200,11 +204,14 @@ Expr Reader::read_reduction(const Function &f, int element, const std::vector<Ex
     r.body = read(step.body, scope, f);
     const Expr predicate = read(update.predicate(), scope, f);
     const Expr identity = identity_of(r.op, r.type);
-    if (!is_const_one(predicate)) {
+    if (!is_const_one(predicate) && r.rank >= 0) {
+        const Chosen of = *as_chosen(r.body);
+        r.body = chosen(of.value, select(predicate, of.key, identity_of(r.op, of.key.type())));
+    } else if (!is_const_one(predicate)) {
         r.body = select(predicate, r.body, cast(r.body.type(), identity));
     }
     const Expr init = read(f.values()[element], scope, f);
-    if (!equal(simplify(init), simplify(identity))) {
+    if (r.rank >= 0 || !equal(simplify(init), simplify(identity))) {
         r.init = init;
     }
     return add_reduction(r, f, element);
@@ -213,8 +220,8 @@ Expr Reader::read_reduction(const Function &f, int element, const std::vector<Ex
 /** Two Funcs that say the same are one reduction. */
 Expr Reader::add_reduction(Reduction r, const Function &f, int element) {
     for (const Reduction &known : graph.reductions) {
-        if (known.op == r.op && known.type == r.type && known.axes == r.axes && known.over == r.over &&
-            graph_equal(known.init, r.init) && graph_equal(known.body, r.body)) {
+        if (known.op == r.op && known.rank == r.rank && known.type == r.type && known.axes == r.axes &&
+            known.over == r.over && graph_equal(known.init, r.init) && graph_equal(known.body, r.body)) {
             return known.ref();
         }
     }
@@ -247,8 +254,8 @@ int common(const std::set<Usage> &a, const std::set<Usage> &b) {
 }
 
 /** The axis that an RVar walks: one that walks the same domain if there is one
- * outside \p taken, preferring the one used alike, else a new one. Two lengths of
- * inputs that index the same dimension of a Func become one axis too, under the
+ * outside \p taken, preferring one that is not nested in another, then the one used alike, else a new one. Two
+ * lengths of inputs that index the same dimension of a Func become one axis too, under the
  * requirement that they are equal. */
 std::string Reader::reduced_axis(const ReductionVariable &v, const std::vector<Expr> &bodies,
                                  const std::set<std::string> &taken) {
@@ -265,7 +272,7 @@ std::string Reader::reduced_axis(const ReductionVariable &v, const std::vector<E
         const int alike = common(known->second, uses);
         const bool same = equal(a.extent, extent) && (alike > 0 || !is_const(extent));
         const bool assumed = alike > 0 && as_input_extent(a.extent) && as_input_extent(extent);
-        const int score = same ? 1000 + alike : assumed ? alike : -1;
+        const int score = same ? (nested.count(a.name) ? 1000 : 2000) + alike : assumed ? alike : -1;
         if (score > best_score) {
             best = &a;
             best_score = score;
@@ -290,6 +297,12 @@ std::string Reader::reduced_axis(const ReductionVariable &v, const std::vector<E
         wanted += several ? "_" + v.var.substr(dollar + 1) : "";
     }
     const std::string name = unique_axis(wanted);
+    const auto walks_the_same = [&](const Axis &a) {
+        return taken.count(a.name) && equal(a.min, min) && equal(a.extent, extent);
+    };
+    if (std::any_of(graph.axes.begin(), graph.axes.end(), walks_the_same)) {
+        nested.insert(name);
+    }
     graph.axes.push_back({name, min, extent});
     reduced_as[name] = uses;
     return name;

@@ -46,6 +46,18 @@ Expr identity_of(ReduceOp op, Type t) {
     return Expr();
 }
 
+Expr chosen(const Expr &value, const Expr &key) {
+    return Internal::Call::make(value.type(), "chosen", {value, key}, Internal::Call::PureExtern);
+}
+
+std::optional<Chosen> as_chosen(const Expr &body) {
+    const Internal::Call *call = body.as<Internal::Call>();
+    if (!call || call->call_type != Internal::Call::PureExtern || call->name != "chosen") {
+        return std::nullopt;
+    }
+    return Chosen{call->args[0], call->args[1]};
+}
+
 Expr combine(ReduceOp op, const Expr &a, const Expr &b) {
     switch (op) {
     case ReduceOp::Sum:
@@ -153,6 +165,9 @@ std::ostream &operator<<(std::ostream &stream, const ReductionGraph &graph) {
     for (const Reduction &r : graph.reductions) {
         stream << r.name << "[" << join(r.axes) << "] = " << name_of(r.op) << " over " << join(r.over) << " of "
                << r.body;
+        if (r.rank >= 0) {
+            stream << ", behind " << r.rank;
+        }
         if (r.init.defined()) {
             stream << " from " << r.init;
         }

@@ -17,6 +17,7 @@
 
 #include "Halide.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,12 @@ Expr identity_of(ReduceOp op, Type t);
 /** a (op) b. */
 Expr combine(ReduceOp op, const Expr &a, const Expr &b);
 
-/** value[axes] = (op) over all points of \p over of body, starting from init. */
+/** value[axes] = (op) over all points of \p over of body, starting from init.
+ *
+ * A selection has a rank, and a body chosen(value, key): it is the value at the point with the
+ * greatest key (op is Max; Min: the least), or that which `rank` others precede. Of equal keys
+ * the first counts; a key that is the identity of op never does. It is init, which is always
+ * defined, if there are not that many. */
 struct Reduction {
     std::string name;               // the Func's name; with ".k" for element k of a Tuple
     Type type;                      // what the Func holds (the accumulator's type)
@@ -49,10 +55,19 @@ struct Reduction {
     ReduceOp op = ReduceOp::Sum;
     Expr init;  // Undefined when it is the identity of op
     Expr body;  // over axes, `over` and earlier reductions
+    int rank = -1;
 
     /** The Variable that stands for this value in other Exprs. */
     Expr ref() const;
 };
+
+/** A selection's body. */
+Expr chosen(const Expr &value, const Expr &key);
+struct Chosen {
+    Expr value, key;
+};
+/** Nothing if \p body is not a selection's. */
+std::optional<Chosen> as_chosen(const Expr &body);
 
 /** One output buffer (or one element of a Tuple): out[axes] = value. */
 struct Output {

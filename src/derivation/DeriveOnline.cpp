@@ -87,7 +87,9 @@ void Deriver::place(const Reduction &r) {
             what << text_of(blocked.expr) << " cannot be separated: " << blocked.reason;
             if (blocked.blockers.empty()) {
                 strobe_user_error() << "In Func " << r.name << ": " << what.str()
-                                    << ", and no earlier result is in it.";
+                                    << ", and no earlier result is in it that could be finished in a walk before. "
+                                    << "A sum takes any body over " << draft.plan.roles.stream
+                                    << " whose exponentials have sums for exponents; write it with those.";
             }
             int last = pass;
             for (const std::string &b : blocked.blockers) {
@@ -126,7 +128,8 @@ void Deriver::place_after(const Reduction &r) {
         finished.init = r.init.defined() ? separator.value(r.init) : r.init;
     } catch (const Blocked &blocked) {
         strobe_user_error() << "Func " << r.name << ": " << text_of(blocked.expr)
-                            << " cannot be computed after the stream: " << blocked.reason << ".";
+                            << " cannot be computed after the stream: " << blocked.reason
+                            << ". It may use results over " << draft.plan.roles.stream << ", not " << draft.plan.roles.stream << " itself.";
     }
     draft.plan.after.push_back(finished);
 }
@@ -149,7 +152,8 @@ void Deriver::place_output(const Output &o) {
         output.value = separator.value(o.value);
     } catch (const Blocked &blocked) {
         strobe_user_error() << "Output " << o.name << ": " << text_of(blocked.expr)
-                            << " cannot be computed after the stream: " << blocked.reason << ".";
+                            << " cannot be computed after the stream: " << blocked.reason
+                            << ". It may use results over " << draft.plan.roles.stream << ", not " << draft.plan.roles.stream << " itself.";
     }
     draft.plan.outputs.push_back(output);
 }

@@ -1,6 +1,10 @@
 #include "DerivePass.h"
 
+#include "DeriveSelection.h"
 #include "Expressions.h"
+#include "Monotone.h"
+#include "ProductOfTerms.h"
+#include "SumOfSquares.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -37,26 +41,45 @@ int Draft::pivot(int index, const Expr &exponent, const std::vector<Expr> &guard
     return int(p.pivots.size()) - 1;
 }
 
-Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot,
-                   int degree) {
-    Pass &p = pass(index);
+int Draft::selection(int index, const Expr &key, const std::vector<Expr> &guard, bool greatest, int rank) {
+    std::vector<Selection> &known = pass(index).selections;
     const Expr condition = all_of(guard);
-    for (const Moment &m : p.moments) {
-        if (m.op == op && m.type == type && m.pivot == pivot && m.degree == degree && same(m.guard, condition) &&
-            same(m.factor, factor)) {
-            return m.ref();
-        }
+    auto like = std::find_if(known.begin(), known.end(), [&](const Selection &s) {
+        return same(s.key, key) && same(s.guard, condition) && s.greatest == greatest;
+    });
+    if (like == known.end()) {
+        known.push_back({"%selection " + std::to_string(names++), key, condition, greatest, 0});
+        like = known.end() - 1;
     }
+    like->count = std::max(like->count, rank + 1);
+    return int(like - known.begin());
+}
+
+Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &guard, const Expr &factor, int pivot,
+                   int degree, const Around &around) {
     Moment m;
-    m.name = "%moment " + std::to_string(names++);
     m.op = op;
     m.type = type;
     m.pivot = pivot;
-    m.guard = condition;
+    m.guard = all_of(guard);
     m.factor = factor;
     m.degree = degree;
+    m.around = around;
+    return moment(index, m);
+}
+
+Expr Draft::moment(int index, Moment m) {
+    Pass &p = pass(index);
+    for (const Moment &o : p.moments) {
+        if (o.op == m.op && o.type == m.type && o.pivot == m.pivot && o.degree == m.degree && same(o.guard, m.guard) &&
+            same(o.factor, m.factor) && same(o.around.value, m.around.value) && o.selection == m.selection &&
+            o.rank == m.rank) {
+            return o.ref();
+        }
+    }
+    m.name = "%moment " + std::to_string(names++);
     std::set<std::string> uses;
-    for (const Expr &e : {condition, factor, pivot >= 0 ? p.pivots[pivot].exponent : Expr()}) {
+    for (const Expr &e : {m.guard, m.factor, m.around.value, m.pivot >= 0 ? p.pivots[m.pivot].exponent : Expr()}) {
         const std::vector<std::string> axes = axes_of(graph, e);
         uses.insert(axes.begin(), axes.end());
     }
@@ -72,7 +95,7 @@ Expr Draft::moment(int index, ReduceOp op, Type type, const std::vector<Expr> &g
         }
     }
     p.moments.push_back(m);
-    if (op == ReduceOp::Sum && degree == 0 && (!factor.defined() || is_nonnegative(factor, {}))) {
+    if (m.op == ReduceOp::Sum && m.degree == 0 && (!m.factor.defined() || is_nonnegative(m.factor, {}))) {
         nonnegative.insert(m.name);
     }
     return m.ref();
@@ -93,8 +116,10 @@ class ReductionDeriver {
     Separator separator;
 
     Terms sum();
-    Terms maximum();
-    Terms maximum_of_term(const Term &term, const Blocked &otherwise);
+    Terms product();
+    Terms extreme();
+    Terms maximum_of_sum();
+    std::optional<Terms> extreme_of_term();
     Terms plain();
     void refuse_cancellation(const Terms &terms) const;
     Terms with_init(Terms value);
@@ -172,6 +197,9 @@ void ReductionDeriver::refuse_cancellation(const Terms &terms) const {
 /** Every separation happens before the first moment is added, so that a failure
  * leaves nothing behind. */
 Terms ReductionDeriver::sum() {
+    if (const std::optional<Terms> squares = sum_of_squares(draft, r, separator, pass, result.facts)) {
+        return *squares;
+    }
     const Terms separated = separator.separate(r.body);
     refuse_cancellation(separated);
     // Before the moments are known: parts of the value by the moment that they multiply.
@@ -226,46 +254,74 @@ Terms ReductionDeriver::sum() {
     return value;
 }
 
-Terms ReductionDeriver::maximum() {
-    if (!r.type.is_float()) {
+/** A max, min, and, or: whichever way keeps the earlier results out of it. */
+Terms ReductionDeriver::extreme() {
+    if (r.op == ReduceOp::Max && r.type.is_float()) {
+        try {
+            return maximum_of_sum();
+        } catch (const Blocked &) {  // it may be something else than a sum
+        }
+    }
+    if (separator.live(r.body).empty()) {
         return plain();
     }
-    try {
-        const Term term = separator.exponent(r.body);
-        const Expr factor = cast(r.type, term.power.defined() ? term.power : make_zero(r.type));
-        Terms value = {free_term(draft.moment(pass, ReduceOp::Max, r.type, term.guard, factor))};
-        if (!term.scale.is_zero()) {
-            value.push_back(free_term(term.scale.expr(r.type)));
+    if (r.type.is_float()) {
+        if (const std::optional<Terms> value = extreme_of_term()) {
+            return *value;
         }
-        return value;
-    } catch (const Blocked &blocked) {
-        const Terms terms = separator.separate(r.body);
-        if (terms.size() != 1) {
-            throw blocked;
-        }
-        return maximum_of_term(terms[0], blocked);
     }
+    if (const std::optional<Terms> value = extreme_of_monotone(draft, r, separator, pass, result.facts)) {
+        return *value;
+    }
+    return plain();
 }
 
-/** max of a * e^s * [guard] b * e^E: for a >= 0 it is a * e^s * max(...). */
-Terms ReductionDeriver::maximum_of_term(const Term &term, const Blocked &otherwise) {
+/** max(x + rho) = rho + max(x). */
+Terms ReductionDeriver::maximum_of_sum() {
+    const Term term = separator.exponent(r.body);
+    const Expr factor = cast(r.type, term.power.defined() ? term.power : make_zero(r.type));
+    Terms value = {free_term(draft.moment(pass, ReduceOp::Max, r.type, term.guard, factor))};
+    if (!term.scale.is_zero()) {
+        value.push_back(free_term(term.scale.expr(r.type)));
+    }
+    return value;
+}
+
+/** The extreme of a * e^s * [guard] b * e^E: for a >= 0 it is a * e^s times that of the rest. */
+std::optional<Terms> ReductionDeriver::extreme_of_term() {
+    Terms terms;
+    try {
+        terms = separator.separate(r.body);
+    } catch (const Blocked &) {
+        return std::nullopt;
+    }
+    if (terms.size() != 1) {
+        return std::nullopt;
+    }
+    const Term &term = terms[0];
     const bool sign_kept = !term.coefficient.defined() || is_nonnegative(term.coefficient, draft.nonnegative);
     const bool zero_is_least = !term.factor.defined() || is_nonnegative(term.factor, {});
-    if (!sign_kept || (!term.guard.empty() && !zero_is_least) || (term.power.defined() && term.factor.defined())) {
-        throw otherwise;
+    if (!sign_kept || (!term.guard.empty() && (!zero_is_least || r.op == ReduceOp::Min)) ||
+        (term.power.defined() && term.factor.defined())) {
+        return std::nullopt;
     }
     Term value = term;
     value.guard.clear();
     value.factor = value.power = Expr();
     if (term.power.defined()) {
-        value.scale = value.scale.plus(
-            LinearForm(draft.moment(pass, ReduceOp::Max, r.type, term.guard, cast(r.type, term.power))));
+        value.scale =
+            value.scale.plus(LinearForm(draft.moment(pass, r.op, r.type, term.guard, cast(r.type, term.power))));
     } else {
         const Expr factor = term.factor.defined() ? cast(r.type, term.factor) : make_one(r.type);
         const Expr guarded = term.guard.empty() ? factor : select(all_of(term.guard), factor, make_zero(r.type));
-        value.coefficient = times(term.coefficient, draft.moment(pass, ReduceOp::Max, r.type, {}, guarded));
+        value.coefficient = times(term.coefficient, draft.moment(pass, r.op, r.type, {}, guarded));
     }
-    return {value};
+    return Terms{value};
+}
+
+Terms ReductionDeriver::product() {
+    const std::optional<Terms> value = product_of_terms(draft, r, separator, pass, result.facts);
+    return value ? *value : plain();
 }
 
 Terms ReductionDeriver::plain() {
@@ -274,12 +330,7 @@ Terms ReductionDeriver::plain() {
         throw Blocked{r.body, blockers, std::string("a ") + name_of(r.op) + " does not distribute over it"};
     }
     std::vector<Expr> guard;
-    Expr factor = r.body;
-    const Select *op = factor.as<Select>();
-    if (op && same(simplify(op->false_value), simplify(identity_of(r.op, op->type)))) {
-        guard = conjuncts(op->condition);
-        factor = op->true_value;
-    }
+    const Expr factor = without_identity(separator, r.op, r.body, guard);
     return {free_term(draft.moment(pass, r.op, r.type, guard, factor))};
 }
 
@@ -302,15 +353,21 @@ void ReductionDeriver::derive() {
         separator.value(r.init);  // may block
     }
     Terms value;
+    if (r.rank >= 0) {
+        result.value = derive_selection(draft, r, separator, pass, result.facts);
+        result.pass = pass;
+        result.notes = separator.notes;
+        return;
+    }
     switch (r.op) {
     case ReduceOp::Sum:
         value = sum();
         break;
-    case ReduceOp::Max:
-        value = maximum();
+    case ReduceOp::Product:
+        value = product();
         break;
     default:
-        value = plain();
+        value = extreme();
         break;
     }
     result.pass = pass;

@@ -51,6 +51,9 @@ std::vector<Expr> product_factors(const Expr &e) {
         return factors;
     };
     const Expr inner = strip_casts(e);
+    if (const auto selection = as_chosen(inner)) {
+        return both(selection->value, selection->key);
+    }
     if (const Mul *op = inner.as<Mul>()) {
         return both(op->a, op->b);
     }

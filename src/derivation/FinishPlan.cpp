@@ -24,6 +24,7 @@ class Finisher {
     void add_readouts();
     Names needed() const;
     void add_needs(const Expr &e, Names &names) const;
+    void drop_unused_selections(Pass &pass);
     void drop_unused(const Names &needs);
     void rename();
     Expr with_names(const Expr &e) const {
@@ -73,12 +74,21 @@ Names Finisher::needed() const {
                 if (names.count(m.name)) {
                     add_needs(m.guard, names);
                     add_needs(m.factor, names);
-                    if (m.degree > 0) {
+                    if (m.around.value.defined()) {
+                        add_needs(m.around.value, names);
+                        names.insert({m.around.weight, m.around.weighted});
+                        if (m.degree > 1) {
+                            names.insert(m.around.first);
+                        }
+                    } else if (m.degree > 0) {
                         const auto lower = std::find_if(pass.moments.begin(), pass.moments.end(), [&](const Moment &o) {
                             return o.degree == 0 && o.op == m.op && o.type == m.type && o.pivot == m.pivot &&
                                    same(o.guard, m.guard) && same(o.factor, m.factor);
                         });
                         names.insert(lower->name);
+                    }
+                    if (m.selection >= 0) {
+                        names.insert(pass.selections[m.selection].name);
                     }
                     if (m.pivot >= 0) {
                         add_needs(pass.pivots[m.pivot].ref(), names);
@@ -106,6 +116,27 @@ void Finisher::add_readouts() {
     }
 }
 
+/** Keeps as many ranks as are used. */
+void Finisher::drop_unused_selections(Pass &pass) {
+    std::vector<Selection> kept;
+    std::vector<int> index(pass.selections.size(), -1);
+    for (Selection &s : pass.selections) {
+        s.count = 0;
+    }
+    for (Moment &m : pass.moments) {
+        if (m.selection < 0) {
+            continue;
+        }
+        if (index[m.selection] < 0) {
+            index[m.selection] = int(kept.size());
+            kept.push_back(pass.selections[m.selection]);
+        }
+        m.selection = index[m.selection];
+        kept[m.selection].count = std::max(kept[m.selection].count, m.rank + 1);
+    }
+    pass.selections = kept;
+}
+
 void Finisher::drop_unused(const Names &needs) {
     const auto unused = [&](const auto &x) { return !needs.count(x.name); };
     for (Pass &pass : plan.passes) {
@@ -123,6 +154,7 @@ void Finisher::drop_unused(const Names &needs) {
         for (Moment &m : pass.moments) {
             m.pivot = m.pivot >= 0 ? index[m.pivot] : -1;
         }
+        drop_unused_selections(pass);
     }
     const auto idle = [](const Pass &pass) { return pass.moments.empty() && pass.readouts.empty(); };
     plan.passes.erase(std::remove_if(plan.passes.begin(), plan.passes.end(), idle), plan.passes.end());
@@ -131,11 +163,14 @@ void Finisher::drop_unused(const Names &needs) {
 }
 
 void Finisher::rename() {
-    int pivots = 0, moments = 0;
-    // Of those that move together, the higher degree first: it needs the others as they were.
+    int pivots = 0, moments = 0, selections = 0;
+    // Of those that move together, the higher degree first: it needs the others as they were. Those
+    // around a mean come behind what the mean is made of.
     for (Pass &pass : plan.passes) {
-        std::stable_sort(pass.moments.begin(), pass.moments.end(),
-                         [](const Moment &x, const Moment &y) { return x.degree > y.degree; });
+        std::stable_sort(pass.moments.begin(), pass.moments.end(), [](const Moment &x, const Moment &y) {
+            const bool x_around = x.around.value.defined(), y_around = y.around.value.defined();
+            return x_around != y_around ? y_around : x.degree > y.degree;
+        });
     }
     for (Pass &pass : plan.passes) {
         for (Pivot &p : pass.pivots) {
@@ -144,6 +179,9 @@ void Finisher::rename() {
             p.name = "%p" + std::to_string(pivots++);
             renamed[name] = p.ref();
         }
+        for (Selection &s : pass.selections) {
+            s.name = "%s" + std::to_string(selections++);
+        }
         for (Moment &m : pass.moments) {
             const std::string name = m.name;
             m.name = "%m" + std::to_string(moments++);
@@ -151,6 +189,12 @@ void Finisher::rename() {
         }
     }
     for (Pass &pass : plan.passes) {
+        for (Moment &m : pass.moments) {
+            for (std::string *name : {&m.around.weight, &m.around.weighted, &m.around.first}) {
+                auto it = renamed.find(*name);
+                *name = it != renamed.end() ? it->second.as<Variable>()->name : "";
+            }
+        }
         for (Readout &r : pass.readouts) {
             r.value = with_names(r.value);
         }
@@ -224,6 +268,10 @@ void Finisher::add_reduction_facts(const Reduction &r, const Derived &derived) {
     }
     if (!used) {
         plan.facts.push_back({r.name, "dropped", "it cancels from every output, so it is not computed"});
+        return;
+    }
+    plan.facts.insert(plan.facts.end(), derived.facts.begin(), derived.facts.end());
+    if (!derived.facts.empty()) {
         return;
     }
     for (size_t i = 0; i < derived.explained.size(); i++) {

@@ -12,6 +12,12 @@
  * moment of degree 0 with the same pivot, guard and factor, which is kept too and comes
  * later in the pass.
  *
+ * A moment around a mean has the factor (value - c)^degree instead, where c is the mean of
+ * value under the same weights so far: of W = sum of the weights and V = sum of weights *
+ * value, two more moments of the pass, c = V / W, or 0 while W is 0. When c moves to c', the
+ * moment of degree 1, M1, becomes M1 + (c - c') W, and that of degree 2, which comes before
+ * it, M2 + 2 (c - c') M1 + (c - c')^2 W.
+ *
  * Exponents are natural (base e). After a pass its readouts turn pivots and
  * moments into the values that later passes and the outputs use. The Exprs follow
  * the conventions of ReductionGraph.h; pivots, moments and readouts are Variables
@@ -44,6 +50,24 @@ struct Pivot {
     Expr ref() const;
 };
 
+/** What a moment around a mean lies around. */
+struct Around {
+    Expr value;                    // over axes and in-tile reductions; undefined: the moment is not of this kind
+    std::string weight, weighted;  // moments: the sums of the weights, and of weights * value
+    std::string first;             // of degree 2: the moment of degree 1
+    /** The mean so far. */
+    Expr mean(const Expr &weight, const Expr &weighted) const;
+};
+
+/** The `count` elements with the greatest (least) keys, in order, of equal ones the first: a key that
+ * is the identity does not count. */
+struct Selection {
+    std::string name;  // "%s0"
+    Expr key, guard;
+    bool greatest = true;
+    int count = 0;
+};
+
 struct Moment {
     std::string name;  // "%m0"
     ReduceOp op = ReduceOp::Sum;
@@ -52,7 +76,10 @@ struct Moment {
     Expr guard;                     // Bool over axes: where the element counts. Undefined: everywhere
     Expr factor;                    // beta over axes (and in-tile reductions); undefined: 1
     std::vector<std::string> axes;  // free axes: query and batch, and perhaps one feature axis
-    int degree = 0;                 // times (exponent - pivot)^degree: 0 or 1
+    int degree = 0;                 // times (exponent - pivot)^degree: 0 or 1; around a mean 1 or 2
+    Around around = {};
+    int selection = -1;  // index into Pass::selections: the factor, which is defined, at the element of this rank
+    int rank = 0;        // the identity (of the key) or 0 if there are not that many
     Expr ref() const;
 };
 
@@ -65,6 +92,7 @@ struct Readout {
 
 struct Pass {
     std::vector<Pivot> pivots;
+    std::vector<Selection> selections;
     std::vector<Moment> moments;
     std::vector<Readout> readouts;  // only those that later passes need
     MaskVerdict mask;               // of a condition that holds wherever any moment's guard does

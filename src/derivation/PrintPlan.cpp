@@ -14,6 +14,10 @@ Expr Moment::ref() const {
     return Variable::make(type, name);
 }
 
+Expr Around::mean(const Expr &weight, const Expr &weighted) const {
+    return divided(weighted, weight, true);
+}
+
 namespace {
 
 std::string list(const std::vector<std::string> &names) {
@@ -34,12 +38,25 @@ void print(std::ostream &stream, const Pass &pass) {
         }
         stream << "\n";
     }
+    for (const Selection &s : pass.selections) {
+        stream << "  selection " << s.name << " = the " << s.count << (s.greatest ? " greatest" : " least") << " of "
+               << text_of(s.key) << (s.guard.defined() ? " where " + text_of(s.guard) : "") << "\n";
+    }
     for (const Moment &m : pass.moments) {
-        stream << "  moment " << m.name << "[" << list(m.axes) << "] = " << name_of(m.op) << " of ";
-        if (m.factor.defined() || m.pivot < 0) {
-            stream << text_of(m.factor) << (m.pivot < 0 ? "" : " * ");
+        if (m.selection >= 0) {
+            stream << "  moment " << m.name << "[" << list(m.axes) << "] = " << text_of(m.factor) << " at rank "
+                   << m.rank << " of " << pass.selections[m.selection].name << "\n";
+            continue;
         }
-        if (m.degree > 0) {
+        stream << "  moment " << m.name << "[" << list(m.axes) << "] = " << name_of(m.op) << " of ";
+        const bool around = m.around.value.defined();
+        if (m.factor.defined() || (m.pivot < 0 && !around)) {
+            stream << text_of(m.factor) << (m.pivot < 0 && !around ? "" : " * ");
+        }
+        if (around) {
+            stream << "(" << text_of(m.around.value) << " - " << m.around.weighted << "/" << m.around.weight << ")"
+                   << (m.degree > 1 ? "^2" : "") << (m.pivot < 0 ? "" : " * ");
+        } else if (m.degree > 0) {
             stream << "(" << text_of(pass.pivots[m.pivot].exponent) << " - " << pass.pivots[m.pivot].name << ") * ";
         }
         if (m.pivot >= 0) {

@@ -47,6 +47,12 @@ class SlowParts {
         for (const Moment &m : pass.moments) {
             const Expr exponent = m.pivot >= 0 ? pass.pivots[m.pivot].exponent : Expr();
             const std::string features = features_of(m.factor), in_exponent = features_of(exponent);
+            if (m.around.value.defined() && m.degree > 1 && !features_of(m.around.value).empty()) {
+                list.push_back("the sum over " + plan.roles.stream + " of squares of " + text_of(m.around.value) +
+                               " is computed element by element, without matrix instructions: each row has a mean of "
+                               "its own, around which squares do not cancel");
+                continue;
+            }
             if (features.empty() && in_exponent.empty()) {
                 continue;
             }

@@ -199,7 +199,8 @@ std::vector<Func> rewritten(const std::vector<Func> &outputs, const std::string 
             strobe_user_error() << "can't compute " << name << " as a reference: it is an extern stage";
         }
         Func anew(name + suffix);
-        const bool is_output = std::any_of(outputs.begin(), outputs.end(), [&](const Func &o) { return o.name() == name; });
+        const bool is_output =
+            std::any_of(outputs.begin(), outputs.end(), [&](const Func &o) { return o.name() == name; });
         std::vector<int> order = updated_in_order(f);
         if (is_output) {
             std::sort(order.begin(), order.end());

@@ -28,7 +28,8 @@ std::vector<Halide::Func> widen_to_float64(const std::vector<Halide::Func> &outp
 std::vector<Halide::Func> round_operands(const std::vector<Halide::Func> &outputs, const TileProgram &program);
 
 /** The same algorithm. Halide 21 may compute an element of a Tuple from another one as it is after an
- * update instead of before if floats are strict; in all Funcs made here no element is updated before those that read it. */
+ * update instead of before if floats are strict; in all Funcs made here no element is updated before those that
+ * read it. */
 std::vector<Halide::Func> as_they_are(const std::vector<Halide::Func> &outputs);
 
 /** The target on which references run: the host, where NaN and infinities mean

@@ -245,6 +245,10 @@ class Builder {
             c.size = c.size && size ? std::optional<int64_t>(*c.size * *size) : std::nullopt;
         }
         Expr factor = m.factor.defined() ? m.factor : make_one(m.type);
+        if (m.around.value.defined()) {
+            factor = factor * m.around.value;
+            c.matrix = false;
+        }
         c.operands = operands_in(factor, features, 1, c.matrix);
         c.matrix &= m.op == ReduceOp::Sum;
         p.contractions.push_back((int)work.contractions.size());
@@ -293,6 +297,7 @@ class Builder {
         }
         for (const Moment &m : pass.moments) {
             uses.add(m.factor);
+            uses.add(m.around.value);
         }
         std::vector<Expr> found;
         for (const Call *load : uses.loads) {
@@ -344,6 +349,7 @@ class Builder {
             Group g{of_mask, {(int)i}, {}};
             g.names.insert(m.pivot >= 0 ? pass.pivots[m.pivot].name : m.name);
             inner_uses(m.factor, g.names);
+            inner_uses(m.around.value, g.names);
             inner_uses(m.guard, g.names);
             add(g);
         }
@@ -387,6 +393,7 @@ class Builder {
         for (const Moment &m : pass.moments) {
             inner_uses(m.guard, inner);
             inner_uses(m.factor, inner);
+            inner_uses(m.around.value, inner);
             const size_t before = work.contractions.size();
             add_moment(pass, m, p, weights);
             contraction_of.push_back(work.contractions.size() > before ? (int)before : -1);

@@ -104,7 +104,8 @@ class EvaluateExpr : public Halide::Internal::IRVisitor {
             return;
         }
         static const std::map<std::string, double (*)(double)> functions = {
-            {"exp", std::exp}, {"log", std::log}, {"tanh", std::tanh}, {"sqrt", std::sqrt}, {"abs", std::fabs}};
+            {"exp", std::exp}, {"log", std::log}, {"tanh", std::tanh}, {"sqrt", std::sqrt},
+            {"abs", std::fabs}, {"floor", std::floor}};
         auto it = functions.find(name);
         if (it == functions.end()) {
             throw std::runtime_error("no value for " + op->name);
@@ -194,9 +195,14 @@ public:
             return known->second;
         }
         double result = r.init.defined() ? value(r.init, point) : neutral(r.op);
+        std::vector<std::pair<double, double>> candidates;  // key and value, of a selection
         std::function<void(size_t)> walk = [&](size_t n) {
             if (n == r.over.size()) {
-                result = combined(r.op, result, value(r.body, point));
+                if (const auto of = as_chosen(r.body)) {
+                    candidates.emplace_back(value(of->key, point), value(of->value, point));
+                } else {
+                    result = combined(r.op, result, value(r.body, point));
+                }
                 return;
             }
             const Axis &axis = graph.axis(r.over[n]);
@@ -207,6 +213,14 @@ public:
             }
         };
         walk(0);
+        if (r.rank >= 0) {
+            std::stable_sort(candidates.begin(), candidates.end(), [&](const auto &a, const auto &b) {
+                return r.op == ReduceOp::Max ? a.first > b.first : a.first < b.first;
+            });
+            if (size_t(r.rank) < candidates.size() && candidates[r.rank].first != neutral(r.op)) {
+                result = candidates[r.rank].second;
+            }
+        }
         return memo[{r.name, key}] = result;
     }
 
@@ -235,8 +249,14 @@ class EvaluatePlan {
     const Data &data;
     std::mt19937 &random;
 
+    /** An element that a selection keeps, with the values of the moments. */
+    struct Kept {
+        double key, position;
+        std::vector<double> moments;
+    };
     struct State {
         std::vector<double> pivots, moments;
+        std::vector<std::vector<Kept>> selections;
     };
 
     double value(const Halide::Expr &e, const Point &point) {
@@ -281,9 +301,20 @@ class EvaluatePlan {
                                                                           : std::numeric_limits<double>::lowest());
         }
         for (const Moment &m : pass.moments) {
-            s.moments.push_back(neutral(m.op));
+            s.moments.push_back(m.selection >= 0 ? 0 : neutral(m.op));
         }
+        s.selections.resize(pass.selections.size());
         return s;
+    }
+
+    /** Both lists as one, in the total order of keys and positions. */
+    static std::vector<Kept> merged(const Selection &selection, std::vector<Kept> a, const std::vector<Kept> &b) {
+        a.insert(a.end(), b.begin(), b.end());
+        std::sort(a.begin(), a.end(), [&](const Kept &x, const Kept &y) {
+            return x.key != y.key ? (x.key > y.key) == selection.greatest : x.position < y.position;
+        });
+        a.resize(std::min(a.size(), size_t(selection.count)));
+        return a;
     }
 
     State merged(const Pass &pass, const State &a, const State &b) {
@@ -294,6 +325,9 @@ class EvaluatePlan {
         for (size_t i = 0; i < pass.moments.size(); i++) {
             const Moment &m = pass.moments[i];
             double x = a.moments[i], y = b.moments[i];
+            if (m.selection >= 0 || m.around.value.defined()) {
+                continue;  // below, when all that its mean is made of has moved
+            }
             if (m.degree > 0) {
                 const size_t lower = std::find_if(pass.moments.begin(), pass.moments.end(), [&](const Moment &o) {
                     return o.degree == 0 && o.pivot == m.pivot && Halide::Internal::graph_equal(o.guard, m.guard) &&
@@ -308,7 +342,38 @@ class EvaluatePlan {
             }
             s.moments[i] = combined(m.op, x, y);
         }
+        for (size_t i = 0; i < pass.selections.size(); i++) {
+            s.selections[i] = merged(pass.selections[i], a.selections[i], b.selections[i]);
+        }
+        for (size_t i = 0; i < pass.moments.size(); i++) {
+            if (pass.moments[i].around.value.defined()) {
+                s.moments[i] = moved(pass, a, s, i) + moved(pass, b, s, i);
+            }
+        }
         return s;
+    }
+
+    static size_t index_of(const Pass &pass, const std::string &name) {
+        return std::find_if(pass.moments.begin(), pass.moments.end(), [&](const Moment &o) { return o.name == name; }) -
+               pass.moments.begin();
+    }
+
+    static double mean(const Pass &pass, const Around &around, const State &s) {
+        const double weight = s.moments.at(index_of(pass, around.weight));
+        return weight != 0 ? s.moments.at(index_of(pass, around.weighted)) / weight : 0;
+    }
+
+    /** A moment around a mean, of the part \p s of the state \p all. */
+    static double moved(const Pass &pass, const State &s, const State &all, size_t i) {
+        const Moment &m = pass.moments[i];
+        const double apart = mean(pass, m.around, s) - mean(pass, m.around, all);
+        const double weight = s.moments.at(index_of(pass, m.around.weight));
+        const double factor = m.pivot >= 0 ? std::exp(s.pivots[m.pivot] - all.pivots[m.pivot]) : 1;
+        if (m.degree == 1) {
+            return (s.moments[i] + apart * weight) * factor;
+        }
+        const double first = s.moments.at(index_of(pass, m.around.first));
+        return (s.moments[i] + 2 * apart * first + apart * apart * weight) * factor;
     }
 
     /** The state of a single element. */
@@ -330,13 +395,48 @@ class EvaluatePlan {
             if (elsewhere || (m.guard.defined() && value(m.guard, point) == 0)) {
                 continue;  // a moment with a feature axis that this output lacks, or a masked element
             }
+            if (m.around.value.defined()) {
+                continue;  // one element is its own mean
+            }
+            if (m.selection >= 0) {
+                continue;
+            }
             s.moments[i] = m.factor.defined() ? value(m.factor, point) : 1;
             if (m.pivot >= 0) {
                 s.moments[i] *= std::exp(exponents[m.pivot] - s.pivots[m.pivot]);
                 s.moments[i] *= m.degree > 0 ? exponents[m.pivot] - s.pivots[m.pivot] : 1;
             }
         }
+        for (size_t n = 0; n < pass.selections.size(); n++) {
+            const Selection &selection = pass.selections[n];
+            const bool live = !selection.guard.defined() || value(selection.guard, point) != 0;
+            const double key = live ? value(selection.key, point) : 0;
+            if (!live || key == neutral(selection.greatest ? ReduceOp::Max : ReduceOp::Min)) {
+                continue;
+            }
+            Kept kept{key, point.at(plan.roles.stream), std::vector<double>(pass.moments.size())};
+            for (size_t i = 0; i < pass.moments.size(); i++) {
+                const Moment &m = pass.moments[i];
+                const bool here = std::all_of(m.axes.begin(), m.axes.end(),
+                                              [&](const std::string &axis) { return point.count(axis) > 0; });
+                if (m.selection == int(n) && here) {
+                    kept.moments[i] = value(m.factor, point);
+                }
+            }
+            s.selections[n] = {kept};
+        }
         return s;
+    }
+
+    /** What a moment of a selection is in the end. */
+    static double kept(const Pass &pass, const State &s, size_t i) {
+        const Moment &m = pass.moments[i];
+        const Selection &selection = pass.selections[m.selection];
+        if (size_t(m.rank) < s.selections[m.selection].size()) {
+            return s.selections[m.selection][m.rank].moments[i];
+        }
+        const bool is_key = Halide::Internal::graph_equal(m.factor, selection.key);
+        return is_key ? neutral(selection.greatest ? ReduceOp::Max : ReduceOp::Min) : 0;
     }
 
     /** The state after the whole stream, from segments merged in random order. */
@@ -372,7 +472,7 @@ public:
                 point[pass.pivots[i].name] = s.pivots[i];
             }
             for (size_t i = 0; i < pass.moments.size(); i++) {
-                point[pass.moments[i].name] = s.moments[i];
+                point[pass.moments[i].name] = pass.moments[i].selection >= 0 ? kept(pass, s, i) : s.moments[i];
             }
             for (const Readout &r : pass.readouts) {
                 const bool elsewhere = std::any_of(r.axes.begin(), r.axes.end(),

@@ -186,4 +186,54 @@ TEST(Magnitudes, NaNStaysInItsRows) {
     }
 }
 
+TEST(Magnitudes, OfProductsOfProbabilities) {
+    Inputs in;
+    Expr s = product(in), e = exp(s);
+    Expr p = e / total(in, e)(in.i, in.h, in.b);
+    Func all = total(in, select(causal(in.i, in.j), p, 1.0f), ReduceOp::Product), logarithm("logarithm");
+    logarithm(in.i, in.h, in.b) = log(all(in.i, in.h, in.b));
+    Expr lse = softmax(s, in.keys()).lse(in.i, in.h, in.b);
+    const Func safe = total(in, select(causal(in.i, in.j), s - lse, 0.0f));
+    expect_equal(in, {logarithm}, {safe}, make_large);
+}
+
+/** The sum of p (v - mean)^2 with weights whose exponentials overflow, and values far from 0. */
+TEST(Magnitudes, OfSquaresUnderTheWeights) {
+    Inputs in;
+    RDom r(0, in.keys());
+    const auto squares = [&](const Expr &weight) {
+        Func w("w"), mean("mean"), f("squares");
+        w(in.j, in.i, in.h, in.b) = weight;
+        Expr v = in.v(in.d, r, in.h / 2, in.b), p = w(r, in.i, in.h, in.b);
+        mean(in.d, in.i, in.h, in.b) += p * v;
+        Expr u = v - mean(in.d, in.i, in.h, in.b);
+        f(in.d, in.i, in.h, in.b) += p * u * u;
+        return f;
+    };
+    Expr s = where(causal(in.i, in.j), product(in)), e = exp(s);
+    const Func naive = squares(e / total(in, e)(in.i, in.h, in.b));
+    const Func safe = squares(softmax(s, in.keys()).weights(in.j, in.i, in.h, in.b));
+    expect_equal(in, {naive}, {safe}, [](Data &data) {
+        make_large(data);
+        const auto old = data.inputs.at("v");
+        data.inputs["v"] = [old](const std::vector<int> &at) { return 1e7 + old(at); };
+    });
+}
+
+TEST(Magnitudes, OfTheKeysOfSelections) {
+    Inputs in;
+    Expr s = where(causal(in.i, in.j) && in.j != 2, product(in));
+    const Expr top = total(in, s, ReduceOp::Max)(in.i, in.h, in.b);
+    const Func best = greatest(s, in.j, in.keys(), 3), shifted = greatest(s - top, in.j, in.keys(), 3);
+    std::vector<Func> tested, safe;
+    for (int n = 3; n < 6; n++) {
+        Func a("a"), b("b");
+        a(in.i, in.h, in.b) = shifted(in.i, in.h, in.b)[n];
+        b(in.i, in.h, in.b) = best(in.i, in.h, in.b)[n];
+        tested.push_back(a);
+        safe.push_back(b);
+    }
+    expect_equal(in, tested, safe, make_large);
+}
+
 }  // namespace

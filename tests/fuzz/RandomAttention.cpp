@@ -152,14 +152,51 @@ Expr RandomAttention::softmax_weight(const Expr &s, const Expr &mask, bool has_m
     Expr w = p.weights(j, i, h, b);
     rows.push_back(p.lse(i, h, b));
     rows.push_back(row("squares", w * w)(i, h, b));
+    const Expr mean = row("mean", select(w > 0, w * s, 0.0f))(i, h, b);
+    rows.push_back(row("spread", select(w > 0, w * (s - mean) * (s - mean), 0.0f))(i, h, b));
     rows.push_back(row("entropy", select(w > 0, w * log(w), 0.0f))(i, h, b));
     rows.push_back(row("greatest", w, ReduceOp::Max)(i, h, b));
     rows.push_back(row("highest", kept, ReduceOp::Max)(i, h, b));
     return w;
 }
 
+/** Something of a row that is no sum of weights, mostly around an earlier result. */
+void RandomAttention::add_statistic(const Expr &s, const Expr &mask, bool has_mask, std::vector<Expr> &rows) {
+    const Expr live = has_mask ? mask : cast<bool>(true);
+    const Expr mean = row("sum_of_scores", select(live, s, 0.0f))(i, h, b) / cast<float>(keys());
+    switch (pick(7)) {
+    case 0:
+        rows.push_back(row("variance", select(live, (s - mean) * (s - mean), 0.0f))(i, h, b));
+        break;
+    case 1:
+        rows.push_back(row("farthest", select(live, tanh(s - mean), -infinity), ReduceOp::Max)(i, h, b));
+        break;
+    case 2:
+        rows.push_back(cast<float>(row("any", live && s > mean + 0.3f, ReduceOp::Or)(i, h, b)));
+        rows.push_back(cast<float>(row("all", !live || s < mean + 0.6f, ReduceOp::And)(i, h, b)));
+        break;
+    case 3:
+        rows.push_back(
+            row("product", select(live, (1.0f + 0.1f * tanh(s)) * tanh(mean), 1.0f), ReduceOp::Product)(i, h, b));
+        break;
+    case 4:
+        rows.push_back(row("nearest", select(live, 2.0f * (s - mean), infinity), ReduceOp::Min)(i, h, b));
+        break;
+    default: {  // the greatest, and what belongs to them
+        const int count = 1 + pick(4);
+        const Func best = greatest(where(live, s), bias(j, i, h, b), keys(), count);
+        const Func around = greatest(where(live, 0.5f * s - mean), cast<float>(j), keys(), count);
+        rows.push_back(best(i, h, b)[pick(2 * count)]);
+        rows.push_back(around(i, h, b)[pick(2 * count)]);
+    }
+    }
+}
+
 /** A weight of each score, and what of a row may be told beside it. */
 Expr RandomAttention::weight(const Expr &s, const Expr &mask, bool has_mask, std::vector<Expr> &rows) {
+    if (pick(3) == 0) {
+        add_statistic(s, mask, has_mask, rows);
+    }
     const auto where0 = [&](const Expr &e) { return has_mask ? select(mask, e, 0.0f) : e; };
     switch (pick(9)) {
     case 0:
@@ -199,6 +236,11 @@ Expr RandomAttention::result(const Expr &weight) {
         sum(d, i, h, b) += weights(all, i, h, b) * value;
     }
     Expr result = sum(d, i, h, b);
+    if (pick(8) == 0) {  // squares around it
+        Func squares("squares");
+        squares(d, i, h, b) += weights(all, i, h, b) * (value - sum(d, i, h, b)) * (value - sum(d, i, h, b));
+        result = squares(d, i, h, b);
+    }
     if (pick(3) == 0) {
         result = result / (1.0f + exp(-gate(d, i, h, b)));
     }

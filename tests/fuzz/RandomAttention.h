@@ -37,6 +37,7 @@ class RandomAttention {
     Expr masked(const Expr &mask, const Expr &s);
     Func row(const char *name, const Expr &body, ReduceOp op = ReduceOp::Sum);
     Expr running(const Expr &body);
+    void add_statistic(const Expr &s, const Expr &mask, bool has_mask, std::vector<Expr> &rows);
     Expr softmax_weight(const Expr &s, const Expr &mask, bool has_mask, std::vector<Expr> &rows);
     Expr weight(const Expr &s, const Expr &mask, bool has_mask, std::vector<Expr> &rows);
     Expr result(const Expr &weight);

@@ -194,4 +194,56 @@ TEST_P(OtherReductions, AreExact) {
 INSTANTIATE_TEST_SUITE_P(Algorithms, OtherReductions, testing::ValuesIn(algorithms),
                          [](const testing::TestParamInfo<Algorithm> &info) { return info.param.name; });
 
+/** In float32, values around 1000: the difference of two sums would have no digits left. */
+TEST(Squares, AroundALargeMeanKeepTheirDigits) {
+    Pieces p;
+    const auto e = [&](Expr j) { return exp(p.s(j, p.i, p.h, p.b)); };
+    Func l = p.row("l", e);
+    Func mean = p.column("mean", [&](Expr j, Expr v) { return e(j) / l(p.i, p.h, p.b) * v; });
+    Func squares = p.column("squares", [&](Expr j, Expr v) {
+        return e(j) / l(p.i, p.h, p.b) * (v - mean(p.d, p.i, p.h, p.b)) * (v - mean(p.d, p.i, p.h, p.b));
+    });
+    p.out(p.d, p.i, p.h, p.b) = squares(p.d, p.i, p.h, p.b);
+    p.out.output_buffer().dim(0).set_bounds(0, sizes.values);
+    const ReductionGraph graph = read_algorithm({p.out});
+    const Plan plan = derive_online(graph);
+    ASSERT_EQ(plan.passes.size(), 1u) << plan;
+    Choices choices;
+    choices.query_tile = choices.stream_tile = 8;
+    for (const int parts : {1, 3}) {
+        choices.parts = parts;
+        const TileProgram program = build_tiles("squares", graph, plan, choices);
+        verify_tiles(program);
+        TileArguments a = random_arguments(Halide::Float(32), sizes, false, 21);
+        a.buffers[p.out.name()] = a.buffers["out"];
+        Halide::Buffer<float> v = a.buffers["v"];
+        v.for_each_element([&](const int *at) { v(at) += 1000; });
+        interpret_tiles(program, a, {Arithmetic::Declared, false});
+        for (int i = 0; i < sizes.queries; i++) {
+            std::vector<double> weight;
+            double total = 0;
+            for (int j = 0; j < sizes.keys; j++) {
+                double dot = 0;
+                for (int d = 0; d < sizes.features; d++) {
+                    dot += element(a.buffers["q"], {d, i, 0, 0}) * element(a.buffers["k"], {d, j, 0, 0});
+                }
+                weight.push_back(std::exp(dot));
+                total += weight.back();
+            }
+            for (int c = 0; c < sizes.values; c++) {
+                double first = 0, second = 0;
+                for (int j = 0; j < sizes.keys; j++) {
+                    first += weight[j] / total * element(a.buffers["v"], {c, j, 0, 0});
+                }
+                for (int j = 0; j < sizes.keys; j++) {
+                    second += weight[j] / total * std::pow(element(a.buffers["v"], {c, j, 0, 0}) - first, 2);
+                }
+                ASSERT_NEAR(element(a.buffers["out"], {c, i, 0, 0}), second, 1e-5 * second)
+                    << "out(" << c << ", " << i << ") in " << parts << " parts\n"
+                    << program;
+            }
+        }
+    }
+}
+
 }  // namespace
