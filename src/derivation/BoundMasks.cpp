@@ -4,6 +4,8 @@
 #include "LiveRange.h"
 #include "TileTruth.h"
 
+#include <algorithm>
+
 namespace strobe {
 
 using namespace Halide;
@@ -28,6 +30,10 @@ std::string describe(const Roles &roles, const MaskVerdict &v) {
     return text;
 }
 
+bool uses(const Expr &e, const Summary &s) {
+    return expr_uses_var(e, s.name + ".min") || expr_uses_var(e, s.name + ".max");
+}
+
 }  // namespace
 
 MaskVerdict bound_mask(const ReductionGraph &graph, const Roles &roles, const Expr &guard) {
@@ -37,9 +43,13 @@ MaskVerdict bound_mask(const ReductionGraph &graph, const Roles &roles, const Ex
     const Truth truth = tile.of(guard);
     verdict.dead = truth.none;
     verdict.full = truth.all;
+    std::vector<Expr> verdicts = {verdict.dead, verdict.full};
+    for (const Expr &condition : conjuncts(guard)) {
+        verdict.parts.push_back({condition, tile.of(condition).all});
+        verdicts.push_back(verdict.parts.back().full);
+    }
     for (const Summary &s : tile.summaries) {
-        if (expr_uses_var(verdict.dead, s.name + ".min") || expr_uses_var(verdict.dead, s.name + ".max") ||
-            expr_uses_var(verdict.full, s.name + ".min") || expr_uses_var(verdict.full, s.name + ".max")) {
+        if (std::any_of(verdicts.begin(), verdicts.end(), [&](const Expr &e) { return uses(e, s); })) {
             verdict.summaries.push_back(s);
         }
     }

@@ -16,18 +16,24 @@
 
 namespace strobe {
 
-/** The least and greatest value of an input load over the tile's range of one
- * axis, as the Variables name + ".min" and name + ".max". */
+/** The least and greatest value of an input load, or of arithmetic on bits, over the tile's
+ * range of one axis, as the Variables name + ".min" and name + ".max". */
 struct Summary {
     std::string name;  // "%doc.j"
-    Expr load;         // the Image Call, its index free of all tile axes but `axis`
+    Expr load;         // an integer, free of all tile axes but `axis`
     std::string axis;  // roles.query or roles.stream
+};
+
+/** A condition whose conjunction with the other parts is the mask, and where it holds for a whole tile. */
+struct MaskPart {
+    Expr guard, full;
 };
 
 struct MaskVerdict {
     Expr guard;  // Bool over query, stream, batch: the element is live. Undefined: no mask
     Expr dead;   // Bool: no element of the tile is live
     Expr full;   // Bool: every element is live
+    std::vector<MaskPart> parts;
     std::vector<Summary> summaries;
     /** Keys that can be live for the block of rows: stream in [begin, end), over
      * "<query>.lo/.hi", batch axes and scalars. Undefined: the axis' own bound. */

@@ -257,6 +257,32 @@ std::vector<Expr> joined(std::vector<Expr> a, const std::vector<Expr> &b) {
     return a;
 }
 
+namespace {
+
+class FindDeclaredBounds : public IRVisitor {
+    using IRVisitor::visit;
+    void visit(const Variable *op) override {
+        if (op->param.defined() && !op->param.is_buffer() && op->type == Int(32) && !bounds.contains(op->name)) {
+            const Expr least = op->param.min_value(), most = op->param.max_value();
+            if (least.defined() || most.defined()) {
+                bounds.push(op->name, Interval(least.defined() ? least : Interval::neg_inf(),
+                                               most.defined() ? most : Interval::pos_inf()));
+            }
+        }
+    }
+
+public:
+    Scope<Interval> bounds;
+};
+
+}  // namespace
+
+Expr simplified(const Expr &e) {
+    FindDeclaredBounds find;
+    e.accept(&find);
+    return simplify(e, true, find.bounds);
+}
+
 bool is_positive(const Expr &e, const std::set<std::string> &known) {
     const auto positive = [&](const Expr &x) { return is_positive(x, known); };
     const auto nonnegative = [&](const Expr &x) { return is_nonnegative(x, known); };
@@ -300,13 +326,17 @@ bool is_nonnegative(const Expr &e, const std::set<std::string> &known) {
         return true;
     }
     if (const Variable *op = e.as<Variable>()) {
-        return known.count(op->name) > 0;
+        const Expr least = op->param.defined() && !op->param.is_buffer() ? op->param.min_value() : Expr();
+        return known.count(op->name) > 0 || (least.defined() && is_nonnegative(least, known));
     }
     if (const Mul *op = e.as<Mul>()) {
         return same(op->a, op->b) || (nonnegative(op->a) && nonnegative(op->b));
     }
     if (const Div *op = e.as<Div>()) {
         return nonnegative(op->a) && nonnegative(op->b);
+    }
+    if (e.as<Mod>() && e.type().is_int()) {
+        return true;  // whatever is divided by whatever
     }
     if (const Add *op = e.as<Add>()) {
         return nonnegative(op->a) && nonnegative(op->b);

@@ -53,6 +53,9 @@ bool same(const std::vector<Expr> &a, const std::vector<Expr> &b);
 bool is_nonnegative(const Expr &e, const std::set<std::string> &known);
 bool is_positive(const Expr &e, const std::set<std::string> &known);
 
+/** e simplified by what the declared bounds of its scalars say. */
+Expr simplified(const Expr &e);
+
 /** e as text without the casts of Halide's printer, for facts and errors. */
 std::string text_of(const Expr &e);
 

@@ -114,12 +114,13 @@ bool Solver::invert(const Expr &e, Expr bound, bool upper, Constraints &result) 
         return invert(inner, (upper ? bound : bound + (factor - 1)) / factor, upper, result);
     }
     if (const Div *op = e.as<Div>()) {
-        const auto by = as_const_int(op->b);
-        if (!by || *by <= 0) {
+        if (!is_positive(op->b, {}) || uses(op->b, j)) {
             return false;
         }
-        const int divisor = int(*by);
-        return invert(op->a, upper ? bound * divisor + (divisor - 1) : bound * divisor, upper, result);
+        // A bound that is not known now may be far outside of all keys.
+        const Expr most = is_const(op->b) ? Expr() : (Int(32).max() / op->b) - 1;
+        const Expr inside = most.defined() ? clamp(bound, -most, most) : bound;
+        return invert(op->a, upper ? inside * op->b + (op->b - 1) : inside * op->b, upper, result);
     }
     return false;
 }
@@ -227,7 +228,7 @@ Expr Solver::extreme(const Expr &e, bool greatest) const {
     if (greatest ? !range.has_upper_bound() : !range.has_lower_bound()) {
         return Expr();
     }
-    return simplify(greatest ? range.max : range.min);
+    return simplified(greatest ? range.max : range.min);
 }
 
 /** Every key between the least lower and the greatest upper bound is live for some
@@ -294,10 +295,10 @@ void Solver::fill(MaskVerdict &verdict) const {
         }
     }
     if (!begins.empty()) {
-        verdict.begin = simplify(fold(begins, true));
+        verdict.begin = simplified(fold(begins, true));
     }
     if (!ends.empty()) {
-        verdict.end = simplify(fold(ends, false));
+        verdict.end = simplified(fold(ends, false));
     }
     verdict.contiguous = complete && is_contiguous(c);
 }

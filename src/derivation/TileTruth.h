@@ -26,15 +26,20 @@ class TileTruth {
     Truth of_equality(const Expr &a, const Expr &b);
     Halide::Internal::Interval bounds(const Expr &e);
     Expr with_summaries(const Expr &e);
+    bool varies_by_bits(const Expr &e) const;
+    std::vector<Expr> values_of_table(const Halide::Internal::Call *load, Expr &known);
+    Expr bounded(const Halide::Type &t, const Halide::Internal::Interval &range);
 
 public:
-    /** Loads that vary inside the tile, by their least and greatest value. */
+    /** Values that vary inside the tile, by their least and greatest. */
     std::vector<Summary> summaries;
 
     TileTruth(const ReductionGraph &graph, const Roles &roles);
     Truth of(const Expr &condition);
-    /** The load's summary, for a load of integers that varies along one axis of the tile; else undefined. */
-    Expr summary(const Halide::Internal::Call *load);
+    /** The summary of an integer value that varies along one axis of the tile; else undefined. */
+    Expr summary(const Expr &value);
+    /** The value of a load of integers whose indices take at most two values each in the tile; undefined for others. */
+    Expr table(const Halide::Internal::Call *load);
 };
 
 /** "<axis>.lo" and "<axis>.hi". */

@@ -2,6 +2,7 @@
 
 #include "OperandTiles.h"
 #include "PassBuilder.h"
+#include "TileMask.h"
 
 #include <cmath>
 #include <limits>
@@ -21,35 +22,6 @@ Expr bottom(Type t) {
 
 Expr minus_infinity(Type t) {
     return identity_of(ReduceOp::Max, t);
-}
-
-/** The plan's mask, with the tail of the stream added and the choices applied. */
-MaskVerdict tile_mask(const TileBuilder &b, const MaskVerdict &derived) {
-    const Axis &stream = b.program.stream;
-    const int tile = b.program.stream_tile;
-    MaskVerdict mask = derived;
-    if (!mask.guard.defined() || !mask.full.defined()) {
-        mask.full = mask.guard.defined() ? const_false() : const_true();
-    }
-    if (!mask.dead.defined()) {
-        mask.dead = const_false();
-    }
-    if (!can_prove(stream.extent % tile == 0)) {
-        const Expr end = simplify(stream.min + stream.extent);
-        const Expr inside = Variable::make(Int(32), stream.name) < end;
-        const Expr whole = Variable::make(Int(32), stream.name + ".lo") + (tile - 1) < end;
-        mask.guard = mask.guard.defined() ? mask.guard && inside : inside;
-        mask.full = is_const_one(mask.full) ? whole : mask.full && whole;
-    }
-    if (!b.choices.skip_dead) {
-        mask.dead = const_false();
-        mask.begin = mask.end = Expr();
-        mask.contiguous = true;
-    }
-    if (!b.choices.specialize_full && mask.guard.defined()) {
-        mask.full = const_false();
-    }
-    return mask;
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ struct MaskFixture {
     Input document{{Halide::Int(32), 2, "document"}}, lengths{{Halide::Int(32), 1, "lengths"}},
         allowed{{Halide::UInt(8), 2, "allowed"}}, threshold{{Halide::Float(32), 1, "threshold"}},
         starts{{Halide::Int(32), 2, "starts"}};
-    Param<int> window{"window", 5, 0, 1000};
+    Param<int> window{"window", 5, 0, 1000}, width{"width", 4, 1, 100};
     Expr i = Halide::Internal::Variable::make(Halide::Int(32), "i");
     Expr j = Halide::Internal::Variable::make(Halide::Int(32), "j");
     Expr b = Halide::Internal::Variable::make(Halide::Int(32), "b");
@@ -98,6 +98,38 @@ TEST(Masks, BlocksAndFutureAndEnd) {
     EXPECT_EQ(text(f.bound(!(f.j > f.i)).end), "(i.hi + 1)");
 }
 
+/** A divisor that is known to be positive need not be known; a bound far outside of all keys must not overflow. */
+TEST(Masks, RowsOfAWidthAreOneRange) {
+    MaskFixture f(1000, 1000);
+    Param<int> far("far", 5, 0, 1 << 30);
+    const MaskVerdict v = f.bound(f.j / f.width <= f.i / f.width && f.j / f.width >= f.i / f.width - far);
+    Data data;
+    for (const int window : {0, 3, 1000000000}) {
+        data.scalars = {{"width", 10}, {"far", double(window)}};
+        const std::map<std::string, double> corners = {{"i.lo", 205}, {"i.hi", 268}};
+        const auto value = [&](const Expr &e) {
+            return evaluate(data, e, [&](const std::string &name) {
+                return corners.count(name) ? corners.at(name) : data.scalars.at(name);
+            });
+        };
+        const double begin = value(v.begin);
+        EXPECT_EQ(value(v.end), 270) << v.end;
+        EXPECT_TRUE(window > 1000 ? begin <= 0 && begin > -2147483648.0 : begin == 200 - 10 * window) << v.begin;
+    }
+    MaskFixture any(1000, 1000);
+    Param<int> unbounded("unbounded");
+    EXPECT_FALSE(any.bound(any.j / unbounded <= any.i).end.defined());
+}
+
+TEST(Masks, ConditionsAreParts) {
+    MaskFixture f(1000, 1000);
+    const MaskVerdict v = f.bound(f.document(f.i, f.b) == f.document(f.j, f.b) && f.j <= f.i && f.i - f.j <= f.window);
+    ASSERT_EQ(v.parts.size(), 3u);
+    EXPECT_EQ(text(v.parts[1].guard), "(j <= i)");
+    EXPECT_EQ(text(v.parts[1].full), "(j.hi <= i.lo)");
+    EXPECT_EQ(f.bound(f.j < 256 || f.j <= f.i).parts.size(), 1u);
+}
+
 TEST(Masks, LengthsAreKnownPerBatch) {
     MaskFixture f(1000, 1000);
     const MaskVerdict v = f.bound(f.j < f.lengths(f.b));
@@ -144,7 +176,11 @@ class RandomMask {
         return int(random() % unsigned(n));
     }
     Expr coordinate() {
-        switch (pick(6)) {
+        switch (pick(8)) {
+        case 6:
+            return (pick(2) ? f.i : f.j) / f.width + pick(3);
+        case 7:
+            return (pick(2) ? f.i : f.j + pick(3) - 1) % f.width;
         case 0:
             return f.i;
         case 1:
@@ -223,6 +259,31 @@ class Checker {
     const MaskVerdict &v;
     std::map<std::string, double> corners;
 
+    /** What is wrong with the parts of the mask on this tile. */
+    std::string check_parts(const Tile &t) {
+        std::vector<bool> all(v.parts.size(), true);
+        for (int i = t.i0; i <= t.i1; i++) {
+            for (int j = t.j0; j <= t.j1; j++) {
+                const Point point = {{"i", double(i)}, {"j", double(j)}};
+                bool every = true;
+                for (size_t p = 0; p < v.parts.size(); p++) {
+                    const bool live = value(v.parts[p].guard, point) != 0;
+                    all[p] = all[p] && live;
+                    every = every && live;
+                }
+                if (every != (value(v.guard, point) != 0)) {
+                    return "the parts together are not the mask";
+                }
+            }
+        }
+        for (size_t p = 0; p < v.parts.size(); p++) {
+            if (value(v.parts[p].full) != 0 && !all[p]) {
+                return "a part that is full has a dead element";
+            }
+        }
+        return "";
+    }
+
     double value(const Expr &e, const Point &point = {}) {
         return evaluate(data, e, [&](const std::string &name) {
             auto it = point.find(name);
@@ -271,7 +332,7 @@ public:
                : dead && any                     ? "a dead tile has a live element"
                : full && !all                    ? "a full tile has a dead element"
                : v.contiguous && visited && !any ? "without gaps, but a visited tile has no live element"
-                                                 : "";
+                                                 : check_parts(t);
     }
 };
 
@@ -283,7 +344,7 @@ TEST(Masks, OfRandomConditionsAreSound) {
         const Expr guard = RandomMask(f, random).condition(2);
         const MaskVerdict v = f.bound(guard);
         Data data;
-        data.scalars = {{"window", double(random() % 12)}};
+        data.scalars = {{"window", double(random() % 12)}, {"width", double(1 + random() % 9)}};
         data.inputs["lengths"] = [](const std::vector<int> &) { return 11; };
         const bool sorted = random() % 2;
         data.inputs["document"] = [=](const std::vector<int> &at) {
@@ -337,11 +398,14 @@ TEST(Masks, OfShippedAlgorithms) {
         {"global and window", global_window(f.i, f.j, 6, 5), 1},
         {"neighbourhood, rows of 8", neighbourhood(f.i, f.j, 8, 2), 1},
         {"neighbourhood, rows of 16", neighbourhood(f.i, f.j, 16, 3), 1},
+        {"neighbourhood, rows of a width", neighbourhood(f.i, f.j, f.width, 3), 1},
         {"block diffusion", block_diffusion(f.i, f.j, 32, 8), 1},
+        {"block diffusion, blocks of a width", block_diffusion(f.i, f.j, 32, f.width), 1},
         {"chosen blocks", f.j <= f.i && routed, 0.85}};
     std::ostringstream table;
     table << "tiles of 64 x 64 elements: how many are partial if the verdict is exact, are called partial, of all\n";
     Data data;
+    data.scalars = {{"width", 8}};
     data.inputs["lengths"] = [](const std::vector<int> &) { return 37; };
     data.inputs["document"] = [](const std::vector<int> &at) { return at[0] / 10; };
     data.inputs["chosen"] = [](const std::vector<int> &at) { return (at[0] * 5 + at[1] * 3) % 8; };

@@ -1,7 +1,6 @@
 #include "Summaries.h"
 
 #include "lower/SummaryTables.h"
-#include "support/Error.h"
 
 namespace strobe::cpu {
 
@@ -22,21 +21,28 @@ Stmt store_to(const std::string &array, const Expr &value, const Expr &index) {
     return Store::make(array, value, index, Parameter(), const_true(), ModulusRemainder());
 }
 
-/** Reduces the summary's load over [lo, hi] into array.min and array.max at \p index. */
-Stmt reduce_range(const Context &context, const Summary &s, const Expr &lo, const Expr &hi, const Expr &index) {
+/** The summary's value at a position of its axis. */
+Expr value_at(const Context &context, const Summary &s, const Expr &position) {
     const Call *call = s.load.as<Call>();
-    strobe_internal_assert(call && call->call_type == Call::Image) << "summary of " << s.load;
-    const Type t = call->type;
-    const std::string step = unique_name(s.axis + ".at");
+    if (!call || call->call_type != Call::Image) {
+        return context.evaluate(substitute(s.axis, position, s.load), {}, {});
+    }
     std::vector<Expr> args;
     for (const Expr &a : call->args) {
-        args.push_back(context.coordinates(substitute(s.axis, lo + var(step), a), {}, {}));
+        args.push_back(context.coordinates(substitute(s.axis, position, a), {}, {}));
     }
+    return context.load_input(call, args);
+}
+
+/** Reduces the summary's load over [lo, hi] into array.min and array.max at \p index. */
+Stmt reduce_range(const Context &context, const Summary &s, const Expr &lo, const Expr &hi, const Expr &index) {
+    const Type t = s.load.type();
+    const std::string step = unique_name(s.axis + ".at");
     const std::string low = s.name + ".min.tile", high = s.name + ".max.tile", element = unique_name("element");
     const Expr x = Variable::make(t, element);
     Stmt update = Block::make(store_to(low, min(load_from(low, t, index), x), index),
                               store_to(high, max(load_from(high, t, index), x), index));
-    update = LetStmt::make(element, context.load_input(call, args), update);
+    update = LetStmt::make(element, value_at(context, s, lo + var(step)), update);
     return Block::make({store_to(low, t.max(), index), store_to(high, t.min(), index),
                         make_loop(step, hi - lo + 1, update)});
 }

@@ -2,7 +2,6 @@
 
 #include "Elementwise.h"
 #include "lower/SummaryTables.h"
-#include "support/Error.h"
 
 namespace strobe::simt {
 
@@ -19,23 +18,30 @@ std::string part(const Summary &s, const char *which) {
     return s.name + "." + which;
 }
 
+/** The summary's value at a position of its axis. */
+Expr value_at(const Context &context, const Summary &s, const Expr &position) {
+    const Call *call = s.load.as<Call>();
+    if (!call || call->call_type != Call::Image) {
+        return context.evaluate(substitute(s.axis, position, s.load), {});
+    }
+    std::vector<Expr> args;
+    for (const Expr &a : call->args) {
+        args.push_back(context.evaluate(substitute(s.axis, position, a), {}));
+    }
+    return context.load_input(call, args);
+}
+
 /** Each thread reduces every threads-th element from lo to hi; one combines them all
  * into \p result at \p index and behind it. */
 Stmt reduce_range(const Context &context, const Summary &s, int threads, const Expr &lo, const Expr &hi, int most,
                   const std::string &result, const Expr &index) {
-    const Call *call = s.load.as<Call>();
-    strobe_internal_assert(call && call->call_type == Call::Image) << "summary of " << s.load;
-    const Type t = call->type;
+    const Type t = s.load.type();
     const std::string low = part(s, "low"), high = part(s, "high"), element = unique_name("element");
     const Expr x = Variable::make(t, element);
     const Stmt update = Block::make(store_at(low, min(load_at(low, t, thread()), x), thread()),
                                     store_at(high, max(load_at(high, t, thread()), x), thread()));
     const Stmt walk = serial_loop(s.axis + ".at", (most + threads - 1) / threads, [&](const Expr &turn) {
-        std::vector<Expr> args;
-        for (const Expr &a : call->args) {
-            args.push_back(context.evaluate(substitute(s.axis, min(lo + turn * threads + thread(), hi), a), {}));
-        }
-        return LetStmt::make(element, context.load_input(call, args), update);
+        return LetStmt::make(element, value_at(context, s, min(lo + turn * threads + thread(), hi)), update);
     });
     const Stmt parts =
         each_thread(threads, Block::make({store_at(low, t.max(), thread()), store_at(high, t.min(), thread()), walk}));
