@@ -119,7 +119,8 @@ Expr load_global(Type type, const Expr &address, const Expr &index) {
         return call(Float(32), "load_global", {suffix(type)}, {at});
     }
     if (type.bits() < 32) {
-        return cast(type, call(Int(32), "load_global", {suffix(type)}, {at}));
+        const Type stored = type.bits() < 8 ? UInt(8) : type;
+        return cast(type, call(Int(32), "load_global", {suffix(stored)}, {at}));
     }
     return call(type, "load_global", {suffix(type)}, {at});
 }

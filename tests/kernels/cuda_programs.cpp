@@ -79,7 +79,16 @@ std::vector<Case> cases() {
             {"varlen", 64, 64, ""},
             {"paged", 64, 64, ""},
             {"paged", 128, 128, ""},
-            {"longformer", 64, 64, ""}};
+            {"longformer", 64, 64, ""},
+            {"longformer", 128, 128, ""},
+            {"dilated", 64, 64, ""},
+            {"dilated", 128, 128, ""},
+            {"neighbourhood", 64, 64, ""},
+            {"neighbourhood", 128, 128, ""},
+            {"block_diffusion", 64, 64, ""},
+            {"block_diffusion", 128, 128, ""},
+            {"block_routing", 64, 64, ""},
+            {"block_routing", 128, 128, ""}};
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CudaPrograms, testing::ValuesIn(cases()),

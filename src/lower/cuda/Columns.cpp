@@ -27,31 +27,25 @@ class FindColumnLoads : public IRVisitor {
             }
         }
         const Dependence d = elements.dependence(op);
-        const bool word = op->type.bits() == 32 || (op->type.is_float() && op->type.bits() == 16);
+        const Type t = op->type;
+        const bool word = t.bits() == 32 || (t.is_float() ? t.bits() == 16 : t.bits() < 32);
         return named == 1 && word && !d.row && !d.fragment;
     }
 
-    template<typename Op>
-    void visit_quotient(const Op *op) {
-        const Dependence d = elements.dependence(op);
-        if (is_quotient(op) && d.column && !d.row && !d.fragment && expr_uses_var(op, program.stream.name)) {
-            found.push_back(op);
-        } else {
-            IRVisitor::visit(op);
-        }
+    bool is_column_work(const Expr &e) const {
+        const Dependence d = elements.dependence(e);
+        return is_integer_work(e) && d.column && !d.row && !d.fragment && expr_uses_var(e, program.stream.name);
     }
+
     void visit(const Div *op) override {
-        visit_quotient(op);
+        is_column_work(op) ? found.push_back(op) : IRVisitor::visit(op);
     }
     void visit(const Mod *op) override {
-        visit_quotient(op);
+        is_column_work(op) ? found.push_back(op) : IRVisitor::visit(op);
     }
     void visit(const Call *op) override {
-        if (op->call_type == Call::Image && is_column_load(op)) {
-            found.push_back(op);
-            return;
-        }
-        IRVisitor::visit(op);
+        const bool column = op->call_type == Call::Image ? is_column_load(op) : is_column_work(op);
+        column ? found.push_back(op) : IRVisitor::visit(op);
     }
 
 public:
@@ -108,9 +102,10 @@ Expr StreamKernel::column_address(const Expr &iteration) const {
 Expr StreamKernel::staged_column(const Expr &load, int offset) const {
     for (size_t n = 0; n < columns.size(); n++) {
         if (equal(columns[n].load, load)) {
-            const Type type = load.type().is_float() ? Float(32) : load.type();
             const int at = (static_cast<int>(n) * program.stream_tile + offset) * 4;
-            return device::call(type, "load_shared", {}, {cast<uint32_t>(Code::get_int("columns")) + u32(at)});
+            const Expr address = cast<uint32_t>(Code::get_int("columns")) + u32(at);
+            const Expr word = device::call(word_type(load.type()), "load_shared", {}, {address});
+            return load.type().is_float() ? word : cast(load.type(), word);
         }
     }
     return Expr();
@@ -122,9 +117,9 @@ void StreamKernel::load_columns(Code &code, Elements &elements, const Expr &part
     const Expr last = elements.row_value(program.stream.min + program.stream.extent, 0) - 1;
     elements.bindings["$element"] = [] { return Code::get_int("element"); };
     for (size_t n = 0; n < columns.size(); n++) {
-        const Type type = columns[n].load.type().is_float() ? Float(32) : columns[n].load.type();
-        const Expr load =
-            substitute(program.stream.name, Variable::make(Int(32), "$element"), columns[n].load);
+        const Type type = word_type(columns[n].load.type());
+        const Expr element = substitute(program.stream.name, Variable::make(Int(32), "$element"), columns[n].load);
+        const Expr load = element.type().is_float() ? element : cast(type, element);
         const auto copy = [&] {
             // All loads first: their latencies then overlap.
             const int steps = (program.stream_tile + 31) / 32;
@@ -186,7 +181,7 @@ void StreamKernel::load_range_columns(Code &code, Elements &elements) {
 void StreamKernel::load_judged_columns(Code &code, Elements &elements) {
     const Operand &first = *first_streamed();
     const Expr iteration = Code::get_int("iteration");
-    const int partial_bits = ((1 << choices.row_groups()) - 1) << (1 + choices.row_groups());
+    const int partial_bits = (1 << note_bits()) - (1 << partial_bit(0));  // of all warpgroups
     code.loop(
         "column_notes",
         [&] {

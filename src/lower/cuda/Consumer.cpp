@@ -141,6 +141,34 @@ void StreamKernel::release(Code &code, const std::vector<const TileOp *> &contra
     }
 }
 
+/** A condition at a time, those that do not hold for all of the tile. */
+void StreamKernel::emit_mask(Code &code, Elements &elements, const TileOp &op) {
+    const Expr partial = Code::get_int("partial");
+    const Select *masked = op.expr.as<Select>();
+    if (!equal(masked->condition, pass.mask.guard)) {
+        code.when(partial != 0, [&] { elements.map(op); });
+        return;
+    }
+    for (size_t p = 0; p < parts.size(); p++) {
+        TileOp part = op;
+        part.expr = select(parts[p].guard, masked->true_value, masked->false_value);
+        code.when((partial & (1 << p)) != 0, [&] { elements.map(part); });
+    }
+}
+
+/** Register "partial": a bit for each part of the mask that does not hold for all of the tile. */
+void StreamKernel::set_partial(Code &code, Elements &elements) {
+    if (scans()) {
+        code.set("partial", note_partial());
+        return;
+    }
+    Expr partial = 0;
+    for (size_t p = 0; p < parts.size(); p++) {
+        partial = partial | select(elements.row_value(parts[p].full, 0), 0, 1 << p);
+    }
+    code.set("partial", simplify(partial));
+}
+
 void StreamKernel::emit_op(Code &code, Elements &elements, const TileOp &op, bool first) {
     const auto emit = [&] {
         if (op.kind == TileOp::Kind::Reduce) {
@@ -152,7 +180,7 @@ void StreamKernel::emit_op(Code &code, Elements &elements, const TileOp &op, boo
     const Expr factor = accumulators.count(op.dst) ? rescale_factor(op, elements) : Expr();
     if (op.when == TileOp::When::Partial) {
         elements.apart = Code::get_int("iteration");
-        code.when(Code::get_int("partial") != 0, emit);
+        emit_mask(code, elements, op);
         elements.apart = Expr();
     } else if (!factor.defined()) {
         emit();
@@ -253,7 +281,7 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
         pass_turn(code);
     }
     release(code, scores, iteration);
-    code.set("partial", scans() ? note_is_partial() : select(elements.row_value(pass.mask.full, 0), 0, 1));
+    set_partial(code, elements);
     if (!columns.empty()) {
         code.set("columns", cast<int32_t>(column_address(iteration) + u32(thread_index() % 4 * 8)));
     }

@@ -16,7 +16,18 @@ bool is_quotient(const Expr &e) {
     return by.defined() && e.type() == Int(32) && !is_const_power_of_two_integer(by);
 }
 
-/** Divides integers, or reads memory, for each element. */
+Type word_type(Type t) {
+    return t.is_float() ? Float(32) : t.bits() < 32 ? Int(32) : t;
+}
+
+bool is_integer_work(const Expr &e) {
+    const Call *call = e.as<Call>();
+    const bool bits = call && e.type() == Int(32) &&
+                      call->is_intrinsic({Call::bitwise_and, Call::bitwise_or, Call::bitwise_xor, Call::bitwise_not,
+                                          Call::shift_left, Call::shift_right});
+    return bits || is_quotient(e);
+}
+
 bool is_costly(const Expr &e) {
     class Find : public IRVisitor {
         using IRVisitor::visit;
@@ -29,7 +40,7 @@ bool is_costly(const Expr &e) {
             IRVisitor::visit(op);
         }
         void visit(const Call *op) override {
-            found |= op->call_type == Call::Image;
+            found |= op->call_type == Call::Image || is_integer_work(op);
             IRVisitor::visit(op);
         }
         void visit(const Variable *op) override {

@@ -34,8 +34,15 @@ const std::string offset_name = "$offset";
 
 Halide::Expr thread_column();
 
-/** An integer quotient or remainder that takes more than a shift: what is one for a whole column is worth keeping. */
+/** An integer quotient or remainder that takes more than a shift. */
 bool is_quotient(const Halide::Expr &e);
+
+/** The top of integer work that is worth keeping where it is one value for a whole column: quotients, and arithmetic
+ * on bits. */
+bool is_integer_work(const Halide::Expr &e);
+
+/** What a value is kept as in a register, or in a word of shared memory. */
+Halide::Type word_type(Halide::Type t);
 
 /** Divides integers, or reads memory, for each element. */
 bool is_costly(const Halide::Expr &e);

@@ -1,6 +1,7 @@
 #include "ElementSplit.h"
 
 #include "DeviceMath.h"
+#include "derivation/Expressions.h"
 
 namespace strobe::cuda {
 
@@ -60,7 +61,7 @@ Expr Elements::Split::mutate(const Expr &e) {
 Expr Elements::Split::mutate_atom(const Expr &e) {
     const Dependence d = self.dependence(e);
     const bool load = e.as<Call>() && e.as<Call>()->call_type == Call::Image;
-    if ((load || is_quotient(e)) && d.column && !d.row && !d.fragment) {
+    if ((load || is_integer_work(e)) && d.column && !d.row && !d.fragment) {
         PerColumn c{self.fresh("$col"), e};
         columns.push_back(c);
         return Variable::make(e.type().is_float() ? Float(32) : e.type(), c.name);
@@ -128,17 +129,51 @@ Expr Elements::Split::comparison(const Op *op) {
     }
     return Op::make(mutate(op->a), mutate(op->b));
 }
+/** |x| <= reach as one comparison: x + reach without sign is at most 2 reach. What of x + reach is the same for the
+ * row is added up once. Undefined where \p distance is no |x|, or reach may be negative. */
+Expr Elements::Split::within(const Expr &distance, const Expr &reach) {
+    const Cast *cast_of = distance.as<Cast>();
+    const Call *call = (cast_of ? cast_of->value : distance).as<Call>();
+    const bool is_distance = call && call->is_intrinsic(Call::abs) && call->args[0].type() == Int(32);
+    if (!is_distance || reach.type() != Int(32) || self.dependence(reach).differs() || !is_nonnegative(reach, {})) {
+        return Expr();
+    }
+    Expr same = u32(reach), rest;
+    const std::function<void(const Expr &, bool)> add = [&](const Expr &e, bool negative) {
+        const Add *sum = e.as<Add>();
+        const Sub *difference = e.as<Sub>();
+        if (!self.dependence(e).differs()) {
+            same = negative ? same - u32(e) : same + u32(e);
+        } else if (sum || difference) {
+            add(sum ? sum->a : difference->a, negative);
+            add(sum ? sum->b : difference->b, negative == (sum != nullptr));
+        } else {
+            const Variable *v = e.as<Variable>();
+            const bool is_column = v && v->name == self.column_axis;
+            if (is_column) {
+                same = negative ? same - u32(thread_column()) : same + u32(thread_column());
+            }
+            const Expr x = u32(is_column ? Variable::make(Int(32), offset_name) : mutate(e));
+            rest = !rest.defined() ? (negative ? u32(0) - x : x) : negative ? rest - x : rest + x;
+        }
+    };
+    add(call->args[0], false);
+    return rest.defined() ? once_a_row(same) + rest <= once_a_row(u32(reach) * u32(2)) : Expr();
+}
+
 Expr Elements::Split::visit(const LT *op) {
     return comparison(op);
 }
 Expr Elements::Split::visit(const LE *op) {
-    return comparison(op);
+    const Expr e = within(op->a, op->b);
+    return e.defined() ? e : comparison(op);
 }
 Expr Elements::Split::visit(const GT *op) {
     return comparison(op);
 }
 Expr Elements::Split::visit(const GE *op) {
-    return comparison(op);
+    const Expr e = within(op->b, op->a);
+    return e.defined() ? e : comparison(op);
 }
 Expr Elements::Split::visit(const EQ *op) {
     return comparison(op);

@@ -53,6 +53,7 @@ private:
     Expr mutate_atom(const Expr &e);
     template<typename Op>
     Expr comparison(const Op *op);
+    Expr within(const Expr &distance, const Expr &reach);
 
     Expr visit(const Halide::Internal::Cast *op) override;
     Expr visit(const Halide::Internal::Call *op) override;

@@ -89,7 +89,6 @@ void Elements::split_column(Term &t, Expr &constant) const {
 Expr Elements::at_element(const Split &split, const Expr &e, int r, int group, int parity) {
     std::map<std::string, Expr> bindings;
     const int offset = 8 * group + parity, n = 4 * group + 2 * r + parity;
-    const auto register_type = [](const Type &t) { return t.is_float() ? Float(32) : t; };
     bindings[offset_name] = offset;
     bindings[offset_name + ".float"] = static_cast<float>(offset);
     for (const auto &p : split.rows) {
@@ -99,10 +98,11 @@ Expr Elements::at_element(const Split &split, const Expr &e, int r, int group, i
         const std::string name = x.name.substr(1);
         bindings[x.name] = in_tile(x.load)       ? tile_value(x.load, name, r, group, parity) :
                            x.registers.empty() ? element_of(name, x.load, x.dim, r, offset) :
-                                                 device::get(register_type(x.load->type), x.registers, n);
+                                                 device::get(word_type(x.load->type), x.registers, n);
     }
     for (const auto &c : split.columns) {
-        bindings[c.name] = device::get(register_type(c.source.type()), c.name.substr(1), parity);
+        const Expr held = device::get(word_type(c.source.type()), c.name.substr(1), parity);
+        bindings[c.name] = c.source.type().is_float() ? held : cast(c.source.type(), held);
     }
     for (const auto &x : split.reciprocals) {
         bindings[x.name] = Code::get_float(x.name.substr(1), parity);
@@ -169,7 +169,8 @@ void Elements::for_each_pair(const Expr &e, const std::string &axis, int columns
                 RowTranslator translator(*this, 0);
                 translator.offset = 8 * group + parity;
                 const Expr staged = staged_column ? staged_column(c.source, translator.offset) : Expr();
-                code.set(c.name.substr(1), parity, staged.defined() ? staged : translator.mutate(c.source));
+                const Expr value = staged.defined() ? staged : translator.mutate(c.source);
+                code.set(c.name.substr(1), parity, cast(word_type(value.type()), value));
             }
         }
         for (int r = 0; r < 2; r++) {

@@ -1,5 +1,6 @@
 #include "Order.h"
 
+#include "MaskParts.h"
 #include "Walk.h"
 #include "lower/SummaryTables.h"
 
@@ -11,7 +12,11 @@ using namespace Halide::Internal;
 namespace {
 
 bool depends_on(const MaskVerdict &mask, const TileProgram &program, const std::string &axis) {
-    for (const Expr &e : {mask.dead, mask.begin, mask.end}) {
+    std::vector<Expr> verdicts = {mask.dead, mask.full, mask.begin, mask.end};
+    for (const MaskPart &part : mask.parts) {
+        verdicts.push_back(part.full);
+    }
+    for (const Expr &e : verdicts) {
         if (e.defined() && expr_uses_var(e, axis)) {
             return true;
         }
@@ -30,52 +35,169 @@ bool has(const std::vector<std::string> &names, const std::string &name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/** Register "live_tiles": of the rows in "query_lo", and of the batch's coordinates. */
-void count_live_tiles(Code &code, Elements &elements, const TileProgram &program, const MaskVerdict &mask,
-                      const BlockOrder &order, const PackageArguments &arguments, const KernelPackage &package,
-                      KernelParameters &parameters) {
-    for (const Summary &summary : mask.summaries) {
-        const std::string least = plain(summary.name) + "_least", greatest = plain(summary.name) + "_greatest";
-        if (summary.axis == program.query.name) {
-            reduce_over_rows(code, elements, program, summary, program.query_tile, elements.last_row(), least, greatest);
-        }
-        bind_summary(elements, program, summary, least, greatest);
-    }
-    set_range(code, elements, program, mask, "tile_first", "tile_count");
-    code.set("live_tiles", Expr(0));
-    code.set("step", thread_index());
-    code.when(Code::get_int("tile_count") > 0, [&] {
-        code.loop(
-            "count",
-            [&] {
-                // A lane without a tile looks at the last one.
-                const Expr tile = min(Code::get_int("step"), Code::get_int("tile_count") - 1);
-                code.set("tile", tile + Code::get_int("tile_first"));
-                for (const Summary &summary : mask.summaries) {
-                    if (summary.axis != program.query.name) {
-                        const Type type = summary_type(program, summary);
-                        const Expr at = summary_address(
-                            program, summary, arguments, package, parameters,
-                            parameters.workspace(order.summaries.at(summary.name)), Code::get_int("tile"),
-                            [](const std::string &axis) { return Code::get_int("axis_" + plain(axis)); });
-                        code.set(plain(summary.name) + "_least", device::call(type, "load_workspace", {}, {at}));
-                        code.set(plain(summary.name) + "_greatest",
-                                 device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), 4)}));
-                    }
-                }
-                set_tile(code, elements, program, Code::get_int("tile"));
-                code.set("dead", select(elements.row_value(mask.dead, 0), 1, 0));
-                const Expr live = Code::get_int("dead") == 0 && Code::get_int("step") < Code::get_int("tile_count");
-                code.set("live_tiles", Code::get_int("live_tiles") + select(live, 1, 0));
-                code.set("step", Code::get_int("step") + 32);
-            },
-            [&] { return Code::get_int("step") - thread_index() < Code::get_int("tile_count"); });
-    });
-    for (int mask_bit = 16; mask_bit > 0; mask_bit /= 2) {
-        const Expr live = Code::get_int("live_tiles");
-        code.set("live_tiles", live + device::shuffle_xor(live, mask_bit));
-    }
+/** Warps of a block of the judging kernel. */
+const int judges = 8;
+
+int words_of(const StreamPass &pass) {
+    return 1 + static_cast<int>(mask_parts(pass).size());
 }
+
+/** Writes the code of the kernel that judges: a block of threads for an item, a warp for 64 rows and a chunk of
+ * tiles, and then the next. */
+class Judge {
+    const TileProgram &program;
+    const MaskVerdict &mask;
+    const BlockOrder &order;
+    const PackageArguments &arguments;
+    const KernelPackage &package;
+    KernelParameters &parameters;
+    Code &code;
+    Elements &elements;
+    const std::vector<MaskPart> parts;
+    const int groups;
+
+    static Expr lane() {
+        return thread_index() % 32;
+    }
+
+    /** The least and greatest of what the verdicts read, over the rows and over the lane's tile. */
+    void load_summaries() {
+        for (const Summary &summary : mask.summaries) {
+            const std::string least = plain(summary.name) + "_least", greatest = plain(summary.name) + "_greatest";
+            if (summary.axis == program.query.name) {
+                reduce_over_rows(code, elements, program, summary, 64, elements.last_row(), least, greatest);
+            } else {
+                const Type type = summary_type(program, summary);
+                const Expr at = summary_address(
+                    program, summary, arguments, package, parameters,
+                    parameters.workspace(order.summaries.at(summary.name)), Code::get_int("tile"),
+                    [](const std::string &axis) { return Code::get_int("axis_" + plain(axis)); });
+                code.set(least, device::call(type, "load_workspace", {}, {at}));
+                code.set(greatest, device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), 4)}));
+            }
+            bind_summary(elements, program, summary, least, greatest);
+        }
+    }
+
+    /** Registers "word_0" to "word_<parts>": of the chunk's tiles for the rows at "query_lo". */
+    void judge() {
+        const Expr tile = Code::get_int("tile"), first = Code::get_int("own_first");
+        code.set("inside", select(tile >= first && tile < first + Code::get_int("own_count") &&
+                                      Code::get_int("query_lo") <= elements.last_row(),
+                                  1, 0));
+        for (size_t p = 0; p <= parts.size(); p++) {
+            code.set("word_" + std::to_string(p), Expr(0));
+        }
+        code.when(device::ballot(Code::get_int("inside") != 0) != u32(0), [&] {
+            // A lane without a tile looks at the last one.
+            code.set("tile", min(tile, Code::get_int("tiles") - 1));
+            load_summaries();
+            set_tile(code, elements, program, Code::get_int("tile"));
+            const auto vote = [&](size_t word, const Expr &condition) {
+                code.set("word_" + std::to_string(word), cast<int32_t>(device::ballot(condition)));
+            };
+            code.set("dead", select(elements.row_value(mask.dead, 0), 1, 0));
+            vote(0, Code::get_int("inside") != 0 && Code::get_int("dead") == 0);
+            for (size_t p = 0; p < parts.size(); p++) {
+                code.set("full", select(elements.row_value(parts[p].full, 0), 1, 0));
+                vote(p + 1, Code::get_int("full") != 0);
+            }
+        });
+    }
+
+    void store_words(const Expr &keys) {
+        const Expr bit = (Code::get_int("word_0") >> u32(lane())) & 1;
+        code.set("live_tiles", Code::get_int("live_tiles") + bit);
+        code.when(Code::get_int("word_0") != 0, [&] {
+            code.set("chunk_end", max(Code::get_int("chunk_end"), Code::get_int("chunk") + 1));
+        });
+        const int words = 1 + static_cast<int>(parts.size());
+        code.when(lane() == 0, [&] {
+            const Expr at =
+                verdict_address(order, program, parameters, keys, Code::get_int("item"), Code::get_int("chunk"), words) +
+                cast<uint64_t>(Code::get_int("group")) * UIntImm::make(UInt(64), 4 * words);
+            for (int n = 0; n < words; n++) {
+                code.run("store_global", {}, {at + UIntImm::make(UInt(64), 4 * n), Code::get_int("word_" + std::to_string(n))});
+            }
+        });
+    }
+
+public:
+    Judge(const TileProgram &program, const StreamPass &pass, const BlockOrder &order, const PackageArguments &arguments,
+          const KernelPackage &package, KernelParameters &parameters, Code &code, Elements &elements)
+        : program(program), mask(pass.mask), order(order), arguments(arguments), package(package), parameters(parameters),
+          code(code), elements(elements), parts(mask_parts(pass)), groups(program.query_tile / 64) {
+    }
+
+    /** Registers of thread 0: "live_tiles", of the rows at "query_lo" and of the batch's coordinates, and the chunks
+     * that have some, "chunk_first" and "chunk_count"; the last of these has one. */
+    void run() {
+        const Expr keys = elements.row_value(program.stream.extent, 0);
+        use_rows(program.query_tile);
+        set_range(code, elements, program, mask, "tile_first", "tile_count");
+        use_rows(64);
+        code.set("block_lo", Code::get_int("query_lo"));
+        code.set("tiles", ceil_div(keys, program.stream_tile));
+        code.set("chunk_first", Code::get_int("tile_first") / chunk_tiles);
+        code.set("chunk_count",
+                 select(Code::get_int("tile_count") > 0,
+                        ceil_div(Code::get_int("tile_first") + Code::get_int("tile_count"), chunk_tiles) -
+                            Code::get_int("chunk_first"),
+                        0));
+        code.set("live_tiles", Expr(0));
+        code.set("chunk_end", Code::get_int("chunk_first"));
+        code.set("unit", thread_index() / 32);
+        const auto more = [&] { return Code::get_int("unit") < Code::get_int("chunk_count") * groups; };
+        code.when(more(), [&] {
+            code.loop(
+                "judge",
+                [&] {
+                    code.set("chunk", Code::get_int("unit") / groups);
+                    code.set("group", Code::get_int("unit") - Code::get_int("chunk") * groups);
+                    code.set("chunk", Code::get_int("chunk") + Code::get_int("chunk_first"));
+                    code.set("query_lo", Code::get_int("block_lo") + Code::get_int("group") * 64);
+                    set_range(code, elements, program, mask, "own_first", "own_count");
+                    code.set("tile", Code::get_int("chunk") * chunk_tiles + lane());
+                    judge();
+                    store_words(keys);
+                    code.set("unit", Code::get_int("unit") + judges);
+                },
+                more);
+        });
+        add_up();
+    }
+
+private:
+    /** Verdicts are on so many rows from "query_lo" on. */
+    void use_rows(int count) {
+        const Expr last = extent_in(program.query, arguments, package, parameters) - 1;
+        elements.last_row = [=] { return min(Code::get_int("query_lo") + (count - 1), last); };
+    }
+
+    /** Of all threads, in the first: "live_tiles", and "chunk_count", up to the last chunk with a live tile. */
+    void add_up() {
+        const Expr live = Code::get_int("live_tiles"), end = Code::get_int("chunk_end");
+        const Expr base = Variable::make(UInt(32), "shared_base");
+        const auto found = [&](int warp, int word) {
+            return device::call(Int(32), "load_shared", {}, {base + u32(8 * warp + 4 * word)});
+        };
+        for (int mask_bit = 16; mask_bit > 0; mask_bit /= 2) {
+            code.set("live_tiles", live + device::shuffle_xor(live, mask_bit));
+        }
+        code.when(lane() == 0, [&] {
+            code.run("store_shared", {}, {base + u32(thread_index() / 32 * 8), live});
+            code.run("store_shared", {}, {base + u32(thread_index() / 32 * 8 + 4), end});
+        });
+        code.run("sync_threads");
+        code.when(thread_index() == 0, [&] {
+            for (int warp = 1; warp < judges; warp++) {
+                code.set("live_tiles", live + found(warp, 0));
+                code.set("chunk_end", max(end, found(warp, 1)));
+            }
+            code.set("chunk_count", end - Code::get_int("chunk_first"));
+        });
+    }
+};
 
 /** Classes half an octave wide, the dearest first: the greatest power of two below the
  * cost, and whether the cost is past the middle of the way to the next. */
@@ -91,10 +213,9 @@ Stmt order_body(const TileProgram &program, const StreamPass &pass, const BlockO
     Code code;
     Elements elements(program, parameters, code);
     const Expr item = Variable::make(Int(32), "k" + gpu_block_name(0));
-    const Expr last = extent_in(program.query, arguments, package, parameters) - 1;
-    elements.last_row = [=] { return min(Code::get_int("query_lo") + (program.query_tile - 1), last); };
     code.run("grid_release");
-    code.set("blocks", ceil_div(last + 1, program.query_tile));
+    code.set("item", item);
+    code.set("blocks", ceil_div(extent_in(program.query, arguments, package, parameters), program.query_tile));
     code.set("items", Code::get_int("blocks"));
     code.set("rest", div_u(item, Code::get_int("blocks")));
     code.set("query_lo", (item - Code::get_int("rest") * Code::get_int("blocks")) * program.query_tile);
@@ -114,7 +235,12 @@ Stmt order_body(const TileProgram &program, const StreamPass &pass, const BlockO
         copies *= has(order.axes, a.name) ? 1 : extent_in(a, arguments, package, parameters);
     }
     code.run("grid_wait");  // for the summaries
-    count_live_tiles(code, elements, program, pass.mask, order, arguments, package, parameters);
+    Judge(program, pass, order, arguments, package, parameters, code, elements).run();
+    code.when(thread_index() == 0, [&] {
+        const Expr at = parameters.workspace(order.chunks) + cast<uint64_t>(item) * UIntImm::make(UInt(64), 8);
+        code.run("store_global", {}, {at, Code::get_int("chunk_first")});
+        code.run("store_global", {}, {at + UIntImm::make(UInt(64), 4), Code::get_int("chunk_count")});
+    });
     code.when(thread_index() == 0 && simplify(copies) > 0, [&] {
         code.set("class", class_of(Code::get_int("live_tiles")));
         const Expr number = cast<uint64_t>(Code::get_int("class"));
@@ -125,11 +251,22 @@ Stmt order_body(const TileProgram &program, const StreamPass &pass, const BlockO
         code.run("store_global", {}, {parameters.workspace(order.items) + slot * four, item});
     });
     Stmt body = elements.with_kernel_values(code.finish());
-    body = For::make("k" + gpu_thread_name(0), 0, 32, ForType::GPUThread, Partition::Never, DeviceAPI::CUDA, body);
+    body = LetStmt::make("shared_base", device::call(UInt(32), "shared_base"), body);
+    body = For::make("k" + gpu_thread_name(0), 0, 32 * judges, ForType::GPUThread, Partition::Never, DeviceAPI::CUDA, body);
     return For::make("k" + gpu_block_name(0), 0, 1, ForType::GPUBlock, Partition::Never, DeviceAPI::CUDA, body);
 }
 
 }  // namespace
+
+Expr stream_chunks(const TileProgram &program, const Expr &keys) {
+    return ceil_div(keys, program.stream_tile * chunk_tiles);
+}
+
+Expr verdict_address(const BlockOrder &order, const TileProgram &program, KernelParameters &parameters, const Expr &keys,
+                     const Expr &item, const Expr &chunk, int words) {
+    const Expr number = cast<uint64_t>(item) * cast<uint64_t>(stream_chunks(program, keys)) + cast<uint64_t>(chunk);
+    return parameters.workspace(order.verdicts) + number * UIntImm::make(UInt(64), 4 * words * (program.query_tile / 64));
+}
 
 BlockOrder add_order_kernel(const TileProgram &program, const StreamPass &pass, const PackageArguments &arguments,
                             KernelPackage &package, LaunchPlan &plan, const std::string &entry,
@@ -152,11 +289,21 @@ BlockOrder add_order_kernel(const TileProgram &program, const StreamPass &pass, 
     lists.elements.push_back(classes);
     order.counts = static_cast<int>(plan.workspaces.size());
     order.items = order.counts + 1;
-    plan.workspaces.push_back(counts);
-    plan.workspaces.push_back(lists);
+    order.chunks = order.counts + 2;
+    order.verdicts = order.counts + 3;
+    WorkspaceSpec chunks, verdicts;
+    chunks.elements = items;
+    chunks.element_bytes = 8;
+    verdicts.elements = items;
+    verdicts.elements.push_back(arguments.extent_of(program.stream, program.stream_tile * chunk_tiles));
+    verdicts.element_bytes = 4 * words_of(pass) * (program.query_tile / 64);
+    for (const WorkspaceSpec &spec : {counts, lists, chunks, verdicts}) {
+        plan.workspaces.push_back(spec);
+    }
     KernelSpec kernel;
     kernel.entry = entry + "_order";
-    kernel.threads = 32;
+    kernel.threads = 32 * judges;
+    kernel.shared_bytes = 8 * judges;
     kernel.work = items;
     kernel.overlaps = true;
     plan.kernels.push_back(kernel);
@@ -211,6 +358,13 @@ void order_ticket(Code &code, const TileProgram &program, const BlockOrder &orde
         code.set("pitch", Code::get_int("pitch") * extent(a));
         code.set(from, Code::get_int("quotient"));
     }
+}
+
+void load_chunks(Code &code, const BlockOrder &order, KernelParameters &parameters) {
+    const Expr at =
+        parameters.workspace(order.chunks) + cast<uint64_t>(Code::get_int("item")) * UIntImm::make(UInt(64), 8);
+    code.set("chunk_first", device::call(Int(32), "load_workspace", {}, {at}));
+    code.set("chunk_count", device::call(Int(32), "load_workspace", {}, {at + UIntImm::make(UInt(64), 4)}));
 }
 
 void clear_order(Code &code, const BlockOrder &order, KernelParameters &parameters) {

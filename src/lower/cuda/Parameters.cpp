@@ -12,6 +12,7 @@ namespace strobe::cuda {
 
 using namespace Halide;
 using Halide::Internal::Call;
+using Halide::Internal::Mul;
 using Halide::Internal::Variable;
 
 namespace {
@@ -238,6 +239,12 @@ std::optional<CountTerm> PackageArguments::find_extent(const Axis &axis, int div
     }
     std::string name, field;
     int dim = 0;
+    if (const Mul *product = axis.extent.as<Mul>()) {  // of a table of pages, say, and their size
+        const auto factor = Internal::as_const_int(product->b);
+        if (factor && *factor > 0 && divisor % *factor == 0) {
+            return find_extent({axis.name, axis.min, product->a}, divisor / static_cast<int>(*factor));
+        }
+    }
     if (const Variable *v = axis.extent.as<Variable>()) {
         if (parse_dimension(v->name, name, field, dim) && is_buffer(name)) {
             return CountTerm{buffer(name), dim, divisor};

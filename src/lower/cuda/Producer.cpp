@@ -131,6 +131,9 @@ void StreamKernel::produce_tile(Code &code, Elements &elements, bool early, bool
         if (o.streamed && (o.early ? early : late)) {
             const Expr stage = u32(8 * stage_of(o, iteration));
             code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
+            if (scans() && &o == first_streamed()) {
+                write_note(code);
+            }
             code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.copied_bytes())});
             produce_operand(code, elements, o, iteration);
         }
@@ -183,7 +186,12 @@ Stmt StreamKernel::producer() {
         "produce",
         [&] {
             decode(code, elements);
-            set_range(code, elements, program, pass.mask, "tile_first", "tile_count");
+            if (scans()) {  // the notes name the tiles
+                code.set("tile_first", Expr(0));
+                code.set("tile_count", Expr(0));
+            } else {
+                set_range(code, elements, program, pass.mask, "tile_first", "tile_count");
+            }
             slot_free();
             const std::vector<std::string> registers = slot_registers();
             for (size_t n = 0; n < registers.size(); n++) {
@@ -277,7 +285,8 @@ int StreamKernel::arrivals(int n) const {
             return 1 + lanes;
         }
     }
-    return 1;
+    const bool of_batches = scans() && n >= batch_barriers && n < batch_barriers + scan_barriers();
+    return of_batches ? batch_arrivals(n) : 1;
 }
 
 /** The matrix unit takes 16 columns of the scores' operands at a time. Where a row ends in the middle of them, no copy

@@ -1,6 +1,8 @@
 #include "RowTranslator.h"
 
 #include "DeviceMath.h"
+#include "Quotients.h"
+#include "derivation/Expressions.h"
 
 namespace strobe::cuda {
 
@@ -67,6 +69,50 @@ Expr Elements::RowTranslator::visit(const Max *op) {
 }
 Expr Elements::RowTranslator::visit(const Min *op) {
     return op->type == Float(32) ? device::fmin(mutate(op->a), mutate(op->b)) : IRMutator::visit(op);
+}
+
+/** Coordinates and extents, which are not negative. */
+std::set<std::string> Elements::RowTranslator::positions(const Expr &e) const {
+    const std::string &query = self.program.query.name, &stream = self.program.stream.name;
+    std::set<std::string> known = {query, query + ".lo", query + ".hi"};
+    if (is_const_zero(self.program.stream.min)) {
+        known.insert({stream, stream + ".lo", stream + ".hi", "$element"});
+    }
+    for (const Axis &a : self.program.grid) {
+        known.insert(a.name);
+    }
+    for (const std::string &name : variables(e)) {
+        if (name.find(".extent.") != std::string::npos) {
+            known.insert(name);
+        }
+    }
+    return known;
+}
+
+/** n / by or n % by by means of a reciprocal, computed once; undefined where \p by is not the same in the whole
+ * kernel or may be negative. What is divided once for a block's rows is not worth the register that holds it. */
+Expr Elements::RowTranslator::by_reciprocal(const Expr &whole, const Expr &n, const Expr &by, bool remainder) {
+    const Dependence divided = self.dependence(n), divisor = self.dependence(by);
+    const bool once = divided.row && !divided.column && !divided.state;
+    if (!is_quotient(whole) || is_const(by) || once || divisor.block || divisor.row || divisor.state ||
+        divisor.differs() || !is_nonnegative(by, positions(by))) {
+        return Expr();
+    }
+    const Expr reciprocal = self.hoisted(reciprocal_of(by))[0], divisor_value = self.hoisted(by)[0];
+    const bool nonnegative = is_nonnegative(n, positions(n));
+    const Expr result = remainder ? remainder_by(mutate(n), divisor_value, reciprocal, nonnegative) :
+                                    quotient_by(mutate(n), divisor_value, reciprocal, nonnegative);
+    return is_positive(by, {}) ? result : select(divisor_value == 0, 0, result);
+}
+
+Expr Elements::RowTranslator::visit(const Div *op) {
+    const Expr e = by_reciprocal(op, op->a, op->b, false);
+    return e.defined() ? e : IRMutator::visit(op);
+}
+
+Expr Elements::RowTranslator::visit(const Mod *op) {
+    const Expr e = by_reciprocal(op, op->a, op->b, true);
+    return e.defined() ? e : IRMutator::visit(op);
 }
 
 /** The coordinate, kept inside the tensor: elements beyond its end are dropped

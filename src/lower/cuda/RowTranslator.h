@@ -20,6 +20,10 @@ class Elements::RowTranslator : public Halide::Internal::IRMutator {
     Expr visit(const Halide::Internal::Call *op) override;
     Expr visit(const Halide::Internal::Max *op) override;
     Expr visit(const Halide::Internal::Min *op) override;
+    Expr visit(const Halide::Internal::Div *op) override;
+    Expr visit(const Halide::Internal::Mod *op) override;
+    std::set<std::string> positions(const Expr &e) const;
+    Expr by_reciprocal(const Expr &whole, const Expr &n, const Expr &by, bool remainder);
     Expr load(const Halide::Internal::Call *op);
 
 public:

@@ -7,6 +7,14 @@ namespace strobe::cuda {
 using namespace Halide;
 using namespace Halide::Internal;
 
+namespace {
+
+std::string of_warpgroup(const std::string &name, int w) {
+    return name + "_" + std::to_string(w);
+}
+
+}  // namespace
+
 bool StreamKernel::scans() const {
     return needs_scan(pass.mask);
 }
@@ -16,13 +24,27 @@ bool StreamKernel::scans() const {
  * others would have none at the end. */
 const int batch_slots = 2;
 
+/** Words of a warpgroup's verdicts on 32 tiles. */
+int StreamKernel::words() const {
+    return 1 + static_cast<int>(parts.size());
+}
+
+int StreamKernel::live_bit(int w) const {
+    return 1 + w;
+}
+
+/** Of the mask's first part; the others follow. */
+int StreamKernel::partial_bit(int w) const {
+    return 1 + choices.row_groups() + w * static_cast<int>(parts.size());
+}
+
 int StreamKernel::note_bits() const {
-    return 1 + 2 * choices.row_groups();
+    return partial_bit(choices.row_groups());
 }
 
 /** What is in the note of an iteration: the tile's number above note_bits() bits, which
- * are, from the lowest: the block's last tile; live, for each consumer warpgroup; partial,
- * for each of them. -1 for a block without live tiles. There are twice as many notes as
+ * are, from the lowest: the block's last tile; live, for each consumer warpgroup; for each of
+ * them and each part of the mask, that it does not hold for all of the tile. -1 for a block without live tiles. There are twice as many notes as
  * stages, so that a slow warp still finds its own. */
 Expr StreamKernel::note_address(const Expr &iteration) const {
     return shared(note_offset) + u32(iteration) % u32(notes) * u32(4);
@@ -33,21 +55,21 @@ Expr StreamKernel::note_is_last() const {
 }
 
 Expr StreamKernel::note_is_live() const {
-    return ((Code::get_int("note") >> (row_group() + 1)) & 1) != 0;
+    return ((Code::get_int("note") >> u32(row_group() + 1)) & 1) != 0;
 }
 
-Expr StreamKernel::note_is_partial() const {
-    return (Code::get_int("note") >> (row_group() + (1 + choices.row_groups()))) & 1;
+/** A bit for each part of the mask. */
+Expr StreamKernel::note_partial() const {
+    const int count = static_cast<int>(parts.size());
+    return (Code::get_int("note") >> u32(row_group() * count + partial_bit(0))) & ((1 << count) - 1);
 }
 
-int StreamKernel::batch_words() const {
-    return 3 + 2 * choices.row_groups();
-}
+/** Words of a batch: how many notes; whether it is the block's last; the block of rows, or -1 behind the last one;
+ * and the notes. */
+const int batch_words = 3 + chunk_tiles;
 
-/** Word n of a batch: its first tile; whether it is the block's last; the block of rows,
- * or -1 behind the last one; and for each consumer warpgroup, a bit a tile, the live and the full ones. */
 Expr StreamKernel::batch_address(int n) const {
-    return shared(batch_offset + 4 * n) + (u32(Code::get_int("batches")) % u32(batch_slots)) * u32(4 * batch_words());
+    return shared(batch_offset + 4 * n) + (u32(Code::get_int("batches")) % u32(batch_slots)) * u32(4 * batch_words);
 }
 
 Expr StreamKernel::batch_barrier(bool empty) const {
@@ -64,11 +86,16 @@ int StreamKernel::lay_out_scan(int offset) {
     note_offset = offset;
     notes = 2 * choices.stages;
     batch_offset = note_offset + 4 * notes;
-    return batch_offset + 4 * batch_slots * batch_words();
+    return batch_offset + 4 * batch_slots * batch_words;
 }
 
 int StreamKernel::scan_barriers() const {
     return 2 * batch_slots;
+}
+
+/** All lanes write notes. */
+int StreamKernel::batch_arrivals(int number) const {
+    return number < batch_barriers + batch_slots ? 32 : 1;
 }
 
 const Operand *StreamKernel::first_streamed() const {
@@ -80,92 +107,99 @@ const Operand *StreamKernel::first_streamed() const {
     return nullptr;
 }
 
-namespace {
-
-std::string of_warpgroup(const std::string &name, int w) {
-    return name + "_" + std::to_string(w);
+/** Register "<name>" of a warpgroup's word: 0 is of its live tiles, 1 + p of those that the mask's part p holds for. */
+std::string StreamKernel::word_of(const std::string &name, int w, int word) const {
+    return of_warpgroup(name, w) + "_" + std::to_string(word);
 }
 
-}  // namespace
-
-/** The lane's tile, `ahead` tiles behind the current step; any one where the range has no more. */
-void StreamKernel::set_candidate(Code &code, int ahead) {
-    code.set("candidate", min(Code::get_int("step") + (thread_index() % 32 + ahead), Code::get_int("tile_count") - 1) +
-                              Code::get_int("tile_first"));
-}
-
-/** Reads the summaries of the lane's candidate tile; judge takes them up one step later. */
-void StreamKernel::load_summaries(Code &code) {
-    for (const Summary &summary : pass.mask.summaries) {
-        if (summary.axis == program.query.name) {
-            continue;
+/** Registers "next_<w>_<word>": the verdicts on the lane's chunk, "step" and its own number behind the block's first. */
+void StreamKernel::load_verdicts(Code &code, Elements &elements) {
+    const Expr number = Code::get_int("step") + thread_index() % 32;
+    const Expr chunk = Code::get_int("chunk_first") + number;
+    const Expr keys = elements.row_value(program.stream.extent, 0);
+    for (int w = 0; w < choices.row_groups(); w++) {
+        for (int word = 0; word < words(); word++) {
+            code.set(word_of("next", w, word), Expr(0));
         }
-        const Type type = summary_type(program, summary);
-        const Expr at = summary_address(program, summary, arguments, package, params,
-                                        params.workspace(order.summaries.at(summary.name)), Code::get_int("candidate"),
-                                        [](const std::string &axis) { return Code::get_int("axis_" + plain(axis)); });
-        const std::string name = plain(summary.name);
-        code.set(name + "_next_least", device::call(type, "load_workspace", {}, {at}));
-        code.set(name + "_next_greatest",
-                 device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), 4)}));
     }
+    code.when(number < Code::get_int("chunk_count"), [&] {
+        const Expr at = verdict_address(order, program, params, keys, Code::get_int("item"), chunk, words());
+        for (int n = 0; n < choices.row_groups() * words(); n++) {
+            code.set(word_of("next", n / words(), n % words()),
+                     device::call(Int(32), "load_workspace", {}, {at + UIntImm::make(UInt(64), 4 * n)}));
+        }
+    });
 }
 
-/** The verdicts of 32 tiles for each warpgroup's rows: registers "live_w" and "full_w". */
-void StreamKernel::judge(Code &code, Elements &elements) {
+/** Register "note" of the lane's tile in the chunk whose words are in "word_<w>_<n>". */
+void StreamKernel::set_note(Code &code) {
     const Expr lane = thread_index() % 32;
-    for (const Summary &summary : pass.mask.summaries) {
-        if (summary.axis != program.query.name) {
-            const Type type = summary_type(program, summary);
-            const std::string name = plain(summary.name);
-            for (const char *which : {"_least", "_greatest"}) {
-                code.set(name + which, device::get(type, name + "_next" + which, 0));
-            }
-            bind_summary(elements, program, summary, name + "_least", name + "_greatest");
-        }
-    }
-    set_candidate(code, 32);
-    load_summaries(code);
-    set_candidate(code, 0);
-    set_tile(code, elements, program, Code::get_int("candidate"));
+    const auto bit = [&](int w, int word) { return (Code::get_int(word_of("word", w, word)) >> u32(lane)) & 1; };
+    const Expr note = Code::get_int("note");
+    code.set("note", (Code::get_int("batch_chunk") * chunk_tiles + lane) << note_bits());
     for (int w = 0; w < choices.row_groups(); w++) {
-        for (const Summary &summary : pass.mask.summaries) {
-            if (summary.axis == program.query.name) {
-                const std::string name = plain(summary.name);
-                bind_summary(elements, program, summary, of_warpgroup(name + "_least", w),
-                             of_warpgroup(name + "_greatest", w));
-            }
+        code.set("note", note | (bit(w, 0) << live_bit(w)));
+        for (int p = 1; p < words(); p++) {
+            code.set("note", note | ((bit(w, p) ^ 1) << (partial_bit(w) + p - 1)));
         }
-        code.set("query_lo", Code::get_int("block_lo") + 64 * w);
-        // Verdicts that divide would not fit the registers together.
-        const auto keep_apart = [&] { code.run("keep_apart", {}, {Code::get_int("batches")}); };
-        keep_apart();
-        code.set("dead", select(elements.row_value(pass.mask.dead, 0), 1, 0));
-        keep_apart();
-        code.set("full", select(elements.row_value(pass.mask.full, 0), 1, 0));
-        const Expr inside =
-            Code::get_int("step") + lane < Code::get_int("tile_count") && Code::get_int("query_lo") <= last_row(64);
-        code.set(of_warpgroup("live", w), cast<int32_t>(device::ballot(inside && Code::get_int("dead") == 0)));
-        code.set(of_warpgroup("full", w), cast<int32_t>(device::ballot(Code::get_int("full") != 0)));
     }
 }
 
-Expr StreamKernel::live_for_any() const {
-    Expr any = 0;
+/** Passes on the notes of a chunk's live tiles, each by the lane that has it. */
+void StreamKernel::send_chunk(Code &code) {
+    const Expr lane = thread_index() % 32, live = Code::get_int("live");
+    code.set("live", Expr(0));
     for (int w = 0; w < choices.row_groups(); w++) {
-        any = any | Code::get_int(of_warpgroup("live", w));
+        code.set("live", live | Code::get_int(word_of("word", w, 0)));
     }
-    return simplify(any);
+    set_note(code);
+    code.set("before", cast<int32_t>(popcount(u32(live) & ((u32(1) << u32(lane)) - u32(1)))));
+    code.set("count", cast<int32_t>(popcount(u32(live))));
+    const Expr is_last = Code::get_int("is_last") != 0 && Code::get_int("before") == Code::get_int("count") - 1;
+    code.set("note", Code::get_int("note") | select(is_last, 1, 0));
+    begin_batch(code);
+    code.when(((live >> u32(lane)) & 1) != 0, [&] {
+        code.run("store_shared", {}, {batch_address(3) + u32(Code::get_int("before") * 4), Code::get_int("note")});
+    });
+    end_batch(code, Code::get_int("count"), Code::get_int("is_last"));
 }
 
-/** A warp of its own walks the queue ahead of the copies and judges 32 tiles at a time. */
+/** Passes on the chunks of this step that have live tiles. The block's last chunk has one, if there is any. */
+void StreamKernel::send_chunks(Code &code) {
+    const Expr any = Code::get_int("any");
+    code.set("any", Expr(0));
+    for (int w = 0; w < choices.row_groups(); w++) {
+        code.set("any", any | Code::get_int(word_of("next", w, 0)));
+    }
+    code.set("any", cast<int32_t>(device::ballot(any != 0)));
+    code.when(any != 0, [&] {
+        code.loop(
+            "send",
+            [&] {
+                code.set("chunk", device::call(Int(32), "first_bit", {}, {any}));
+                for (int w = 0; w < choices.row_groups(); w++) {
+                    for (int word = 0; word < words(); word++) {
+                        code.set(word_of("word", w, word),
+                                 device::shuffle_from(Code::get_int(word_of("next", w, word)), Code::get_int("chunk")));
+                    }
+                }
+                code.set("chunk", Code::get_int("chunk") + Code::get_int("step"));
+                code.set("is_last", select(Code::get_int("chunk") == Code::get_int("chunk_count") - 1, 1, 0));
+                code.set("batch_chunk", Code::get_int("chunk") + Code::get_int("chunk_first"));
+                send_chunk(code);
+                code.set("any", any & (any - 1));
+            },
+            [&] { return any != 0; });
+    });
+}
+
+/** A warp of its own walks the queue ahead of the copies and fetches what has been judged. */
 Stmt StreamKernel::scanner() {
     Code code;
-    Elements block(program, params, code), rows(program, params, code);
-    block.last_row = [this] { return last_row(program.query_tile); };
-    rows.last_row = [this] { return last_row(64); };
+    Elements elements(program, params, code);
+    elements.last_row = [this] { return last_row(program.query_tile); };
     const Expr lane = thread_index() % 32;
-    code.run("grid_wait");  // for the kernels that made the summaries and the order
+    code.run("grid_wait");  // for the kernels that judged, and made the order
     load_order(code, order, params);
     code.set("turn", Variable::make(Int(32), "k" + gpu_block_name(0)));
     code.set("batches", Expr(0));
@@ -173,51 +207,34 @@ Stmt StreamKernel::scanner() {
         "scan_blocks",
         [&] {
             order_ticket(code, program, order, arguments, package, params);
-            decode(code, block);
-            set_range(code, block, program, pass.mask, "tile_first", "tile_count");
-            code.set("block_lo", Code::get_int("query_lo"));
-            for (int w = 0; w < choices.row_groups(); w++) {
-                code.set("query_lo", Code::get_int("block_lo") + 64 * w);
-                for (const Summary &summary : pass.mask.summaries) {
-                    if (summary.axis == program.query.name) {
-                        const std::string name = plain(summary.name);
-                        reduce_over_rows(code, rows, program, summary, 64, last_row(64), of_warpgroup(name + "_least", w),
-                                         of_warpgroup(name + "_greatest", w));
-                    }
-                }
-            }
+            load_chunks(code, order, params);
             code.set("step", Expr(0));
             code.set("first_batch", Code::get_int("batches"));
-            code.when(Code::get_int("tile_count") > 0, [&] {
-                set_candidate(code, 0);
-                load_summaries(code);
+            const Expr count = Code::get_int("chunk_count");
+            code.when(count == 0, [&] {
+                begin_batch(code);
+                end_batch(code, Expr(0), Expr(1));
             });
-            code.loop(
-                "scan",
-                [&] {
-                    for (int w = 0; w < choices.row_groups(); w++) {
-                        code.set(of_warpgroup("live", w), Expr(0));
-                        code.set(of_warpgroup("full", w), Expr(0));
-                    }
-                    code.when(Code::get_int("tile_count") > 0, [&] { judge(code, rows); });
-                    code.set("batch_tile", Code::get_int("tile_first") + Code::get_int("step"));
-                    code.set("step", Code::get_int("step") + 32);
-                    const Expr is_last = Code::get_int("step") >= Code::get_int("tile_count");
-                    code.when(is_last || live_for_any() != 0, [&] {
-                        code.when(lane == 0, [&] { send_batch(code, is_last); });
-                        code.run("sync_warp");
-                        code.set("batches", Code::get_int("batches") + 1);
-                    });
-                },
-                [&] { return Code::get_int("step") < Code::get_int("tile_count"); });
-            // The next block is taken when this one's copies begin: those who are earlier
-            // would leave the others without work at the end.
+            code.when(count > 0, [&] {
+                code.loop(
+                    "scan",
+                    [&] {
+                        load_verdicts(code, elements);
+                        send_chunks(code);
+                        code.set("step", Code::get_int("step") + 32);
+                    },
+                    [&] { return Code::get_int("step") < count; });
+            });
+            // The next block is taken when this one's copies begin, which is when the batch before is done
+            // with: those who are earlier would leave the others without work at the end.
             code.when(lane == 0, [&] {
                 code.set("sent", Code::get_int("batches"));
-                code.when(Code::get_int("sent") - Code::get_int("first_batch") <= batch_slots, [&] {
-                    code.set("batches", Code::get_int("first_batch"));
-                    code.run("barrier_wait", {}, {batch_barrier(true), batch_phase()});
-                });
+                code.when(Code::get_int("first_batch") > 0 &&
+                              Code::get_int("sent") - Code::get_int("first_batch") < batch_slots,
+                          [&] {
+                              code.set("batches", Code::get_int("first_batch") - 1);
+                              code.run("barrier_wait", {}, {batch_barrier(true), batch_phase()});
+                          });
                 code.set("batches", Code::get_int("sent"));
                 draw_ticket(code);
             });
@@ -225,35 +242,36 @@ Stmt StreamKernel::scanner() {
             code.set("turn", device::shuffle_from(Code::get_int("ticket"), 0) + params.grid_size());
         },
         [&] { return Code::get_int("turn") < total_work(); });
-    code.when(lane == 0, [&] {
-        code.set("work", Expr(-1));
-        send_batch(code, Expr(1) == 1);
-    });
-    return rows.with_kernel_values(block.with_kernel_values(code.finish()));
+    code.set("work", Expr(-1));
+    begin_batch(code);
+    end_batch(code, Expr(0), Expr(1));
+    return elements.with_kernel_values(code.finish());
 }
 
-void StreamKernel::send_batch(Code &code, const Expr &is_last) {
+/** By the whole warp: its slot is free. */
+void StreamKernel::begin_batch(Code &code) {
     code.run("barrier_wait", {}, {batch_barrier(true), batch_phase() ^ u32(1)});
-    code.run("store_shared", {}, {batch_address(0), Code::get_int("batch_tile")});
-    code.run("store_shared", {}, {batch_address(1), select(is_last, 1, 0)});
-    code.run("store_shared", {}, {batch_address(2), Code::get_int("work")});
-    for (int w = 0; w < choices.row_groups(); w++) {
-        code.run("store_shared", {}, {batch_address(3 + 2 * w), Code::get_int(of_warpgroup("live", w))});
-        code.run("store_shared", {}, {batch_address(4 + 2 * w), Code::get_int(of_warpgroup("full", w))});
-    }
+}
+
+void StreamKernel::end_batch(Code &code, const Expr &count, const Expr &is_last) {
+    code.when(thread_index() % 32 == 0, [&] {
+        code.run("store_shared", {}, {batch_address(0), count});
+        code.run("store_shared", {}, {batch_address(1), is_last});
+        code.run("store_shared", {}, {batch_address(2), Code::get_int("work")});
+    });
     code.run("barrier_arrive", {}, {batch_barrier(false)});
+    code.set("batches", Code::get_int("batches") + 1);
 }
 
 void StreamKernel::receive_batch(Code &code) {
     const auto word = [&](int n) { return device::call(Int(32), "load_shared", {}, {batch_address(n)}); };
     code.run("barrier_wait", {}, {batch_barrier(false), batch_phase()});
-    code.set("batch_tile", word(0));
+    code.set("batch_notes", word(0));
     code.set("batch_last", word(1));
     code.set("work", word(2));
-    for (int w = 0; w < choices.row_groups(); w++) {
-        code.set(of_warpgroup("live", w), word(3 + 2 * w));
-        code.set(of_warpgroup("full", w), word(4 + 2 * w));
-    }
+}
+
+void StreamKernel::release_batch(Code &code) {
     code.run("barrier_arrive", {}, {batch_barrier(true)});
     code.set("batches", Code::get_int("batches") + 1);
 }
@@ -266,18 +284,10 @@ void StreamKernel::announce_note(Code &code) {
     }
 }
 
-/** Copies the tile found last, now that it is known whether another follows. */
-void StreamKernel::emit_pending(Code &code, Elements &elements, bool last) {
-    set_tile(code, elements, program, Code::get_int("pending") >> note_bits());
-    const Operand *first = first_streamed();
-    const Expr iteration = Code::get_int("iteration");
-    // The note's slot is free once the first operand's stage is.
-    code.run("barrier_wait", {},
-             {barrier(first->empty) + u32(8 * stage_of(*first, iteration)), phase_of(*first, iteration) ^ u32(1)});
-    code.run("store_shared", {}, {note_address(iteration), last ? Code::get_int("pending") | 1 : Code::get_int("pending")});
+/** Writes the note of this iteration; its slot is free once the first operand's stage is. */
+void StreamKernel::write_note(Code &code) {
+    code.run("store_shared", {}, {note_address(Code::get_int("iteration")), Code::get_int("note")});
     announce_note(code);
-    produce_tile(code, elements, true, true);
-    code.set("iteration", iteration + 1);
 }
 
 /** Tells the consumers that a block has no live tile, through stages that hold nothing. */
@@ -289,8 +299,8 @@ void StreamKernel::emit_nothing(Code &code) {
             const Expr stage = u32(8 * stage_of(o, iteration));
             code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
             if (&o == first) {  // its full barrier lets the consumers read the note
-                code.run("store_shared", {}, {note_address(iteration), Expr(-1)});
-                announce_note(code);
+                code.set("note", Expr(-1));
+                write_note(code);
             }
             code.run("barrier_arrive", {}, {barrier(o.full) + stage});
         }
@@ -300,36 +310,29 @@ void StreamKernel::emit_nothing(Code &code) {
 
 /** Copies the tiles that are live for any warpgroup, in order. The block's first batch has been received. */
 void StreamKernel::produce_judged(Code &code, Elements &elements) {
-    code.set("pending", Expr(-1));
     code.loop(
         "batches",
         [&] {
-            code.set("live", live_for_any());
-            code.when(Code::get_int("live") != 0, [&] {
+            code.set("at", Expr(0));
+            code.when(Code::get_int("batch_notes") == 0, [&] { emit_nothing(code); });
+            code.when(Code::get_int("batch_notes") > 0, [&] {
                 code.loop(
                     "live_tiles",
                     [&] {
-                        code.when(Code::get_int("pending") >= 0, [&] { emit_pending(code, elements, false); });
-                        code.set("bit", device::call(Int(32), "first_bit", {}, {Code::get_int("live")}));
-                        const Expr bit = Code::get_int("bit");
-                        Expr note = (Code::get_int("batch_tile") + bit) << note_bits();
-                        for (int w = 0; w < choices.row_groups(); w++) {
-                            const Expr live = (Code::get_int(of_warpgroup("live", w)) >> bit) & 1;
-                            const Expr full = (Code::get_int(of_warpgroup("full", w)) >> bit) & 1;
-                            note = note | (live << (1 + w)) | ((full ^ 1) << (1 + choices.row_groups() + w));
-                        }
-                        code.set("pending", note);
-                        code.set("live", Code::get_int("live") & (Code::get_int("live") - 1));
+                        const Expr address = batch_address(3) + u32(Code::get_int("at") * 4);
+                        code.set("note", device::call(Int(32), "load_shared", {}, {address}));
+                        set_tile(code, elements, program, Code::get_int("note") >> note_bits());
+                        produce_tile(code, elements, true, true);
+                        code.set("iteration", Code::get_int("iteration") + 1);
+                        code.set("at", Code::get_int("at") + 1);
                     },
-                    [&] { return Code::get_int("live") != 0; });
+                    [&] { return Code::get_int("at") < Code::get_int("batch_notes"); });
             });
             code.set("more_batches", 1 - Code::get_int("batch_last"));
+            release_batch(code);
             code.when(Code::get_int("more_batches") != 0, [&] { receive_batch(code); });
         },
         [&] { return Code::get_int("more_batches") != 0; });
-    code.set("found", Code::get_int("pending"));
-    code.when(Code::get_int("found") >= 0, [&] { emit_pending(code, elements, true); });
-    code.when(Code::get_int("found") < 0, [&] { emit_nothing(code); });
 }
 
 /** Registers "note", of this iteration, and "done": the block's notes are all read. */

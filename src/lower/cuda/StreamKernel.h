@@ -22,6 +22,7 @@
 
 #include "Chains.h"
 #include "Elements.h"
+#include "MaskParts.h"
 #include "Order.h"
 #include "Prepare.h"
 #include "schedule/Schedule.h"
@@ -171,26 +172,33 @@ private:
     bool scans() const;
     int lay_out_scan(int offset);
     int scan_barriers() const;
+    int batch_arrivals(int number) const;
     Stmt scanner();
-    void set_candidate(Code &code, int ahead);
-    void load_summaries(Code &code);
-    void judge(Code &code, Elements &elements);
-    void send_batch(Code &code, const Expr &is_last);
+    std::vector<MaskPart> parts;  // of the mask, which partial tiles ask apart
+    int words() const;
+    int live_bit(int w) const;
+    int partial_bit(int w) const;
+    std::string word_of(const std::string &name, int w, int word) const;
+    void load_verdicts(Code &code, Elements &elements);
+    void set_note(Code &code);
+    void send_chunk(Code &code);
+    void send_chunks(Code &code);
+    void begin_batch(Code &code);
+    void end_batch(Code &code, const Expr &count, const Expr &is_last);
     void receive_batch(Code &code);
-    int batch_words() const;
+    void release_batch(Code &code);
     Expr batch_address(int n) const;
     Expr batch_barrier(bool empty) const;
     Expr batch_phase() const;
-    Expr live_for_any() const;
     void produce_judged(Code &code, Elements &elements);
-    void emit_pending(Code &code, Elements &elements, bool last);
+    void write_note(Code &code);
     void emit_nothing(Code &code);
     void announce_note(Code &code);
     int note_bits() const;
     Expr note_address(const Expr &iteration) const;
     Expr note_is_last() const;
     Expr note_is_live() const;
-    Expr note_is_partial() const;
+    Expr note_partial() const;
     void read_note(Code &code);
     void next_note(Code &code);
     void consume_judged(Code &code, Elements &elements);
@@ -270,6 +278,8 @@ private:
     void wait_full(Code &code, const std::vector<const TileOp *> &contractions, const Expr &iteration);
     void consume_tile(Code &code, Elements &elements, bool first);
     void elementwise(Code &code, Elements &elements, bool first, const std::function<void()> &finish_sums);
+    void emit_mask(Code &code, Elements &elements, const TileOp &op);
+    void set_partial(Code &code, Elements &elements);
     void emit_op(Code &code, Elements &elements, const TileOp &op, bool first);
     bool elementwise_around(Code &code, Elements &elements, const std::vector<const TileOp *> &ops, bool first,
                             const std::function<void()> &finish_sums);

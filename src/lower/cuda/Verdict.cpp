@@ -68,7 +68,7 @@ Type summary_type(const TileProgram &program, const Summary &summary) {
     const Type type = summary.load.type();
     if (!type.is_int_or_uint() || type.bits() > 32) {
         const Call *call = summary.load.as<Call>();
-        strobe_user_error() << "In algorithm " << program.name << ": the mask depends on " << call->name
+        strobe_user_error() << "In algorithm " << program.name << ": the mask depends on " << (call ? call->name : summary.name)
                             << ", whose elements are of type " << type
                             << "; the GPU kernels judge tiles by integers of at most 32 bits. Pass it as int32";
     }
