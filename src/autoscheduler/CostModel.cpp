@@ -36,6 +36,9 @@ constexpr double persistent_block_clocks_of_three = 4000;
 constexpr double uneven_tail = 0.55;
 /** From the host's launch to the first block, for each kernel. */
 constexpr double launch_ms = 0.004;
+/** A warpgroup that others leave alone overlaps nothing, and waits for each result: so many times the sum of its
+ * units' times, and so much a tile. Fitted to rows that see all keys beside others that see a window. */
+constexpr double lone_share = 1.2, lone_step_clocks = 370;
 /** Per row and pivot: the maximum across threads, the rescaling factor. */
 constexpr double row_issue = 100;
 /** Share of tiles in which a lazy maximum is raised all the same. */
@@ -185,6 +188,12 @@ double CostModel::pass_clocks(const TileCost &t, const TileVisits &v, const Choi
     return std::max(clocks * (turns && v.judged ? turns_in_vain : 1), v.of_block * t.arrival);
 }
 
+/** Tiles that are one warpgroup's alone, as those of rows that see far more keys than the others of their block. */
+double CostModel::lone_clocks(const TileCost &t, const TileVisits &v, const Choices &c) const {
+    const double units = t.tensor + t.special + t.issue + v.partial * t.partial_issue;
+    return v.judged && v.longest > 2 * v.mean ? v.longest * (lone_share * units / std::max(1, c.consumers) + lone_step_clocks) : 0;
+}
+
 TileCost CostModel::cpu_tile(size_t pass, const Choices &c, double partial) const {
     TileCost t;
     const double elements = (double)c.query_tile * c.stream_tile, strips = std::ceil((double)c.query_tile / cpu_strip_rows);
@@ -238,7 +247,8 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
         const TileVisits &v = e.visits[i];
         const double clocks = pass_clocks(e.passes[i], v, c, e.footprint);
         e.block_clocks += clocks;
-        longest += v.mean > 0 ? clocks * std::max(v.first, v.last) / v.mean : 0;
+        longest += std::max(v.mean > 0 ? clocks * std::max(v.first, v.last) / v.mean : 0.0,
+                            gpu ? lone_clocks(e.passes[i], v, c) : 0.0);
     }
     e.block_clocks += fixed;
     longest += fixed;

@@ -45,6 +45,7 @@ class CostModel {
     const std::vector<TileVisits> &visits_of(const Choices &c) const;
     TileCost gpu_tile(size_t pass, const Choices &c, double partial) const;
     double gpu_clocks(const TileCost &t, const Choices &c, double partial, int groups) const;
+    double lone_clocks(const TileCost &t, const TileVisits &v, const Choices &c) const;
     double pass_clocks(const TileCost &t, const TileVisits &v, const Choices &c, const Footprint &f) const;
     TileCost cpu_tile(size_t pass, const Choices &c, double partial) const;
     void add_contraction(const Contraction &k, const Choices &c, TileCost &cost) const;

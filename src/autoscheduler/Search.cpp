@@ -252,12 +252,12 @@ void add_fallback(ScheduleSet &set, const ReductionGraph &graph, const Plan &pla
     }
 }
 
-/** Some pass visits tiles by a mask over data. */
+/** Some pass visits tiles by a mask over data, or by one with gaps, whose scalars say where. */
 bool rests_on_assumptions(const std::vector<std::vector<Estimate>> &estimates) {
     for (const std::vector<Estimate> &of_choice : estimates) {
         for (const Estimate &e : of_choice) {
             for (const TileVisits &v : e.visits) {
-                if (v.data_dependent) {
+                if (v.data_dependent || v.judged) {
                     return true;
                 }
             }
@@ -315,7 +315,7 @@ ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, c
         }
     }
     keep_best_of_equal_tiles(found, estimates);
-    // How a mask over data depends on the lengths is assumed, not known: no reason for several kernels.
+    // How the live tiles of such masks depend on the lengths is assumed, not known: no reason for several kernels.
     set.assumed = rests_on_assumptions(estimates);
     std::vector<int> members = fewest_members(estimates, shapes.size(), set.assumed ? HUGE_VAL : gain);
     auto served = [&](int member) {

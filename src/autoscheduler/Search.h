@@ -56,7 +56,7 @@ struct ScheduleSet {
     std::vector<int> fastest;                      // for each shape, the choice that serves it
     std::vector<GivenUp> given_up;
     int fallback = -1;     // the choice for inputs whose elements cannot come as tiles; -1: none
-    bool assumed = false;  // a mask over data: which tiles it visits is assumed, and so there is one choice
+    bool assumed = false;  // data or scalars say which tiles a mask visits, so there is one choice
 
     /** Predicted time at a shape under one choice, as a multiple of that of the fastest. */
     double slowdown(int choice, int shape) const;
@@ -67,7 +67,7 @@ constexpr double least_gain = 0.015;
 
 /** The fewest schedules of which one is, at each of these shapes, within \p gain of
  * the fastest. A schedule given in full is the only one; so is, over all shapes the
- * fastest, that of a mask over data, whose tiles are assumed. */
+ * fastest, that of a mask over data or with gaps, whose tiles are assumed. */
 ScheduleSet autoschedule_shapes(const ReductionGraph &graph, const Plan &plan, const Capability &capability,
                                 const std::vector<Shape> &shapes, const Schedule &given = {}, double gain = least_gain);
 

@@ -132,12 +132,71 @@ std::map<std::string, int64_t> fixed_variables(const ReductionGraph &graph, cons
     return variables;
 }
 
+/** The keys of a block, where a condition over data uses the stream as the number of a block alone; else 1. */
+class FindBlocks : public IRVisitor {
+    using IRVisitor::visit;
+    const std::string &stream;
+    bool whole = false;  // some load's condition uses the stream itself
+
+    template<typename Op>
+    void compare(const Op *op) {
+        class Loads : public IRGraphVisitor {
+            using IRGraphVisitor::visit;
+            void visit(const Call *call) override {
+                found = found || call->call_type == Call::Image;
+                IRGraphVisitor::visit(call);
+            }
+
+        public:
+            bool found = false;
+        } loads;
+        op->a.accept(&loads);
+        op->b.accept(&loads);
+        if (loads.found) {
+            inside = true;
+            IRVisitor::visit(op);
+            inside = false;
+        }
+    }
+    void visit(const EQ *op) override {
+        compare(op);
+    }
+    void visit(const NE *op) override {
+        compare(op);
+    }
+    void visit(const Div *op) override {
+        const Variable *v = op->a.as<Variable>();
+        const auto by = as_const_int(op->b);
+        if (inside && v && v->name == stream && by && *by > 1) {
+            keys = keys > 1 ? std::min(keys, *by) : *by;
+        } else {
+            IRVisitor::visit(op);
+        }
+    }
+    void visit(const Variable *op) override {
+        whole = whole || (inside && op->name == stream);
+    }
+    bool inside = false;
+    int64_t keys = 1;
+
+public:
+    explicit FindBlocks(const std::string &stream) : stream(stream) {
+    }
+    int64_t in(const Expr &guard) {
+        if (guard.defined()) {
+            guard.accept(this);
+        }
+        return whole ? 1 : keys;
+    }
+};
+
 class Counter {
     const MaskVerdict &mask;
     const Roles &roles;
     const int64_t rows, columns;
     const int stream_tile;
     const bool skip_dead;
+    const int64_t block;  // keys that data choose together
     std::map<std::string, int64_t> variables;
 
     /** Tiles to evaluate and how many each stands for: all of a short range, else both ends, where masks
@@ -166,8 +225,16 @@ class Counter {
 
     /** What rows see under a mask over data: a run of keys, at any position, its two edges in partial tiles. */
     void assume_run(int64_t from, int64_t to, int64_t count, double &live, double &partial) const {
-        live = std::min((double)(to - from), ((double)columns / assumed_documents + (double)count) / stream_tile + 1);
-        partial = std::min(live, 2.0);
+        const double seen = (double)columns / assumed_documents;
+        if (block > 1) {
+            live = seen / (double)block * std::max(1.0, (double)block / stream_tile);
+            partial = block < stream_tile ? live : 1;
+        } else {
+            live = (seen + (double)count) / stream_tile + 1;
+            partial = 2;
+        }
+        live = std::min((double)(to - from), live);
+        partial = std::min(live, partial);
     }
 
 public:
@@ -177,6 +244,7 @@ public:
             bool skip_dead)
         : mask(mask), roles(plan.roles), rows(shape.sizes.at(plan.roles.query)),
           columns(shape.sizes.at(plan.roles.stream)), stream_tile(stream_tile), skip_dead(skip_dead),
+          block(FindBlocks(plan.roles.stream).in(mask.guard)),
           variables(fixed_variables(graph, plan.roles, shape)) {
     }
 
@@ -229,6 +297,7 @@ class Visits {
     const bool judged;
     double groups = 0, live = 0, partial = 0, block_live = 0;
     int blocks = 0;
+    double most = 0;  // of any group
 
     /** Adds to together[k] the tiles that exactly k of the ranges hold; gives how many any of them holds. */
     static int64_t add_together(const std::vector<Counter::Visited> &ranges, std::vector<double> &together) {
@@ -276,6 +345,7 @@ public:
             sum += visited;
             partial += ranges.back().partial;
             fewest = std::min(fewest, visited);
+            most = std::max(most, visited);
         }
         // Of dead tiles inside a range it is not known which they are, only how many.
         const double any = judged ? std::max(counter.visit(row, query_tile).live, sum / (double)present)
@@ -289,6 +359,13 @@ public:
         groups += (double)present;
         blocks++;
         return sum / (double)std::max<int64_t>(1, present);
+    }
+
+    /** What the group that visits most of this block's tiles visits. */
+    double longest(int64_t block) {
+        most = 0;
+        add(block);
+        return most;
     }
 
     void finish() {
@@ -329,6 +406,7 @@ TileVisits count_visits(const ReductionGraph &graph, const Plan &plan, const Mas
     v.tiles = (shape.sizes.at(plan.roles.stream) + stream_tile - 1) / stream_tile;
     v.first = visits.add(0);
     v.last = visits.add(std::max<int64_t>(0, blocks - 1));
+    v.longest = std::max(visits.longest(0), visits.longest(std::max<int64_t>(0, blocks - 1)));
     v.judged = judged && skip_dead;
     v.data_dependent = counter.unknown;
     return v;

@@ -20,6 +20,7 @@ struct TileVisits {
     double of_block = 0;           // visited by any group of a block, over all blocks
     double first = 0, last = 0;    // by the groups of the first and the last block of rows
     double groups = 1;             // of a block, on average: the last one may have fewer rows
+    double longest = 0;            // by one group of the first or the last block, the most
     std::vector<double> together;  // [k]: of a block's tiles, those that exactly k groups visit
     int skew = 0;                  // most tiles that a block visits and one of its groups does not
     double partial = 0;            // fraction of the visited ones that carry the mask's code
@@ -27,8 +28,9 @@ struct TileVisits {
     bool data_dependent = false;   // the verdict needs data: see assumed_documents
 };
 
-/** What a mask over data is assumed to leave of each row, if it can rule tiles out: a run of this share of the
- * keys, as documents do. Only the ranking of schedules depends on it. */
+/** What a mask over data is assumed to leave of each row, if it can rule tiles out: this share of the keys, in one
+ * run, as documents do; in scattered blocks, where all that it asks of a key is the number of its block. Only the
+ * ranking of schedules depends on it. */
 constexpr int assumed_documents = 12;
 
 /** \p shape must be complete; \p query_tile is a multiple of \p group_rows. */

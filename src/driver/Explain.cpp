@@ -271,6 +271,18 @@ std::string explain_general(const ReductionGraph &graph, const Plan &plan, const
     return Explainer(graph, plan, machine, choice).explain_general(because);
 }
 
+/** Some verdict on a tile needs data. */
+static bool is_data_dependent(const ScheduleSet &set) {
+    for (const std::vector<Estimate> &of_choice : set.estimates) {
+        for (const Estimate &e : of_choice) {
+            if (std::any_of(e.visits.begin(), e.visits.end(), [](const TileVisits &v) { return v.data_dependent; })) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &machine) {
     std::ostringstream text;
     auto item = [&](const std::string &label) -> std::ostream & {
@@ -301,8 +313,10 @@ std::string explain(const ScheduleSet &set, const Plan &plan, const Capability &
     for (const GivenUp &g : set.given_up) {
         item("not worth one") << tiles_of(g.choices, machine) << ": " << number(100 * g.gain) << " % faster at "
                               << length(g.shape);
-        if (set.assumed) {
+        if (set.assumed && is_data_dependent(set)) {
             text << ", if rows see 1/" << assumed_documents << " of the keys; what data show is not worth a guess\n";
+        } else if (set.assumed) {
+            text << " with these scalars, which other launches have otherwise\n";
         } else {
             text << "; a plan of its own must gain " << number(100 * least_gain) << " %\n";
         }
