@@ -15,6 +15,13 @@ namespace {
 /** Words of a thread in a panel of 64 rows, and their bytes in a warpgroup. */
 const int panel_words = 16, word_bytes = 512;
 
+/** Named barriers of the warpgroups of the same rows: the buffer is free, it is written. */
+enum class Signal { Free, Written };
+
+Expr named_barrier(Signal signal, const Expr &row_group) {
+    return u32(row_group * 2 + (signal == Signal::Free ? 12 : 13));
+}
+
 }  // namespace
 
 void StreamKernel::sort_chains() {
@@ -156,31 +163,20 @@ Expr StreamKernel::exchange_address(int word) const {
            u32(row_group() * (panel_words * word_bytes) + thread_index() % 128 * 4);
 }
 
-/** Barriers of the warpgroups of the same rows: the buffer is free, or written. Each thread of the side that says so
- * arrives. */
-Expr StreamKernel::exchange_barrier(bool written) const {
-    return barrier(exchange_barriers + (written ? choices.row_groups() : 0)) + u32(row_group() * 8);
-}
-
-/** Each block of rows exchanges as many pieces. */
-void StreamKernel::wait_exchanged(Code &code, bool written, int piece) {
-    const int pieces = exchanged.back().piece + 1;
-    code.run("barrier_wait", {}, {exchange_barrier(written), u32(Code::get_int("works") * pieces + piece) & u32(1)});
-}
-
 /** From the own chain's registers, as soon as there is room for a piece. */
 void StreamKernel::send_values(Code &code) {
     int piece = -1;
+    const Expr threads = u32(128 * choices.chains);
     const auto close = [&] {
         if (piece >= 0) {
-            code.run("barrier_arrive", {}, {exchange_barrier(true)});
+            code.run("named_arrive", {}, {named_barrier(Signal::Written, row_group()), threads});
         }
     };
     for (const Item &item : exchanged) {
         if (item.piece != piece) {
             close();
             piece = item.piece;
-            wait_exchanged(code, false, piece);
+            code.run("named_sync", {}, {named_barrier(Signal::Free, row_group()), threads});
         }
         const Type type = program.value(item.value).type;
         const Expr value = device::get(type, plain(item.value), item.element);
@@ -195,17 +191,18 @@ void StreamKernel::receive_values(Code &code, Elements &elements) {
     if (exchanged.empty()) {
         return;
     }
-    const auto next_piece = [this, &code](int piece) {
-        code.run("barrier_arrive", {}, {exchange_barrier(false)});
-        wait_exchanged(code, true, piece);
+    const Expr threads = u32(128 * choices.chains);
+    const auto next_piece = [this, &code, threads] {
+        code.run("named_arrive", {}, {named_barrier(Signal::Free, row_group()), threads});
+        code.run("named_sync", {}, {named_barrier(Signal::Written, row_group()), threads});
     };
     // The results of the last block of rows may still be on their way out of the buffer.
     code.when(thread_index() % 128 == 0, [&] { code.run("bulk_wait_read"); });
-    next_piece(0);
+    next_piece();
     auto next = std::make_shared<size_t>(0);
     const auto read = [this, next_piece, next](const Item &item) {
         if (*next > 0 && exchanged[*next - 1].piece != item.piece) {
-            next_piece(item.piece);
+            next_piece();
         }
         (*next)++;
         return device::call(program.value(item.value).type, "load_shared", {}, {exchange_address(item.word)});

@@ -241,10 +241,6 @@ void StreamKernel::lay_out() {
         s.tensor_map = add_tensor_map(s.store->dst, box);
     }
     offset = lay_out_exchange(offset);
-    if (chains.size() > 1) {
-        exchange_barriers = barriers;
-        barriers += 2 * choices.row_groups();
-    }
     if (scans()) {
         batch_barriers = barriers;
         barriers += scan_barriers();

@@ -271,9 +271,6 @@ int StreamKernel::arrivals(int n) const {
     if (n >= row_stages && n < 2 * row_stages) {
         return choices.consumers * threads + lanes;
     }
-    if (chains.size() > 1 && n >= exchange_barriers && n < exchange_barriers + 2 * choices.row_groups()) {
-        return threads;
-    }
     for (const Operand &o : operands) {
         if (o.elements && n >= o.empty && n < o.empty + o.stages) {
             return (o.streamed ? choices.consumers : choices.row_groups()) * threads;

@@ -146,9 +146,7 @@ private:
         int piece = 0, word = 0;  // where it is sent
     };
     std::vector<Item> exchanged;
-    int exchange_offset = 0, exchange_barriers = 0;
-    Expr exchange_barrier(bool written) const;
-    void wait_exchanged(Code &code, bool written, int piece);
+    int exchange_offset = 0;
     void sort_chains();
     void use_chain(int number);
     bool is_own(const TileOp &op) const;
