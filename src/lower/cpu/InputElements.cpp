@@ -9,19 +9,6 @@ using namespace Halide::Internal;
 
 namespace {
 
-class FindCalls : public IRVisitor {
-    using IRVisitor::visit;
-    void visit(const Call *op) override {
-        if (op->call_type == Call::Image) {
-            found.push_back(op);
-        }
-        IRVisitor::visit(op);
-    }
-
-public:
-    std::vector<const Call *> found;
-};
-
 /** Adds tiles and ops to a program. */
 class AddTransfers {
     TileProgram program;
@@ -193,14 +180,6 @@ const Call *image_call(const Expr &e) {
     }
     const Call *call = e.as<Call>();
     return call && call->call_type == Call::Image ? call : nullptr;
-}
-
-std::vector<const Call *> input_elements(const Expr &e) {
-    FindCalls calls;
-    if (e.defined()) {
-        e.accept(&calls);
-    }
-    return calls.found;
 }
 
 int dimension_along(const Call *call, const std::string &axis) {

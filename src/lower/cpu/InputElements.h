@@ -4,15 +4,13 @@
 /** \file
  * Loads of input elements inside the Exprs of a tile program. */
 
+#include "lower/InputLoads.h"
 #include "tile/TileProgram.h"
 
 namespace strobe::cpu {
 
 /** The Image Call that \p e is, or is a cast of; else null. */
 const Halide::Internal::Call *image_call(const Expr &e);
-
-/** All Image Calls in \p e. */
-std::vector<const Halide::Internal::Call *> input_elements(const Expr &e);
 
 /** The dimension of the input whose index advances by one with \p axis, where no
  * other index depends on it; else -1. */

@@ -289,7 +289,7 @@ void StreamKernel::consume_tile(Code &code, Elements &elements, bool first) {
         if (!first) {
             code.run("wgmma_wait_here", {"0"}, {iteration});
             release(code, sums, iteration - 1);
-                }
+        }
     });
     pack_weights(code);
     code.set("iteration", iteration + 1);

@@ -4,6 +4,7 @@
 
 #include "StreamKernel.h"
 #include "Walk.h"
+#include "lower/InputLoads.h"
 
 #include <algorithm>
 
@@ -13,19 +14,6 @@ using namespace Halide;
 using namespace Halide::Internal;
 
 namespace {
-
-class FindLoads : public IRVisitor {
-    using IRVisitor::visit;
-    void visit(const Call *op) override {
-        if (op->call_type == Call::Image) {
-            found.push_back(op);
-        }
-        IRVisitor::visit(op);
-    }
-
-public:
-    std::vector<const Call *> found;
-};
 
 /** Elements of 16 bits whose innermost index is the column alone, another the row alone, and the others the block's. */
 bool is_tile_of_elements(const Call *load, const std::string &row, const std::string &column,
@@ -53,9 +41,7 @@ bool is_tile_of_elements(const Call *load, const std::string &row, const std::st
 }  // namespace
 
 void StreamKernel::add_element_tile(const Elements &elements, const Expr &e, const TileDim &columns, bool streamed) {
-    FindLoads loads;
-    e.accept(&loads);
-    for (const Call *load : loads.found) {
+    for (const Call *load : input_elements(e)) {
         const int stages = choices.element_stages_of(load->name);
         const bool known = std::any_of(operands.begin(), operands.end(), [&](const Operand &o) {
             return o.elements && o.dims[1].axis == columns.axis && equal(o.load, Expr(load));
@@ -120,9 +106,8 @@ const Operand *StreamKernel::element_tile(const Expr &load, const std::string &a
 }
 
 bool StreamKernel::reads_element_tile(const TileOp &op) const {
-    FindLoads loads;
-    op.expr.accept(&loads);
-    return std::any_of(loads.found.begin(), loads.found.end(),
+    const std::vector<const Call *> loads = input_elements(op.expr);
+    return std::any_of(loads.begin(), loads.end(),
                        [&](const Call *load) { return element_tile(load, program.stream.name) != nullptr; });
 }
 
