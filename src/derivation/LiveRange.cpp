@@ -90,8 +90,14 @@ bool Solver::loads_rows(const Expr &e) const {
 bool Solver::invert(const Expr &e, Expr bound, bool upper, Constraints &result) const {
     const std::string &j = roles.stream;
     if (const Variable *v = e.as<Variable>(); v && v->name == j) {
+        if (bound.type() != Int(32)) {  // no coordinate is at the ends of what 32 bits hold
+            bound = cast<int32_t>(clamp(bound, cast(bound.type(), Int(32).min() + 1), cast(bound.type(), Int(32).max() - 1)));
+        }
         (upper ? result.uppers : result.lowers).push_back(simplify(bound));
         return true;
+    }
+    if (const Cast *op = e.as<Cast>(); op && op->type == Int(64) && op->value.type() == Int(32)) {
+        return invert(op->value, bound, upper, result);
     }
     if (const Add *op = e.as<Add>()) {
         return uses(op->a, j) ? invert(op->a, bound - op->b, upper, result)
@@ -127,12 +133,13 @@ bool Solver::invert(const Expr &e, Expr bound, bool upper, Constraints &result) 
 
 /** a - b + offset <= 0. */
 Constraints Solver::at_most_zero(const Expr &a, const Expr &b, int offset) const {
-    if (a.type() != Int(32) || loads_rows(a) || loads_rows(b)) {
+    if ((a.type() != Int(32) && a.type() != Int(64)) || loads_rows(a) || loads_rows(b)) {
         return nothing_known();
     }
     const Call *call = strip_casts(a).as<Call>();
     if (call && call->is_intrinsic(Call::abs) && call->args[0].type() == Int(32)) {
-        return both(at_most_zero(call->args[0], b, offset), at_most_zero(-call->args[0], b, offset));
+        const Expr x = cast(a.type(), call->args[0]);
+        return both(at_most_zero(x, b, offset), at_most_zero(-x, b, offset));
     }
     Constraints result;
     const Expr difference = simplify(a - b + offset);

@@ -23,6 +23,7 @@ const std::map<std::string, std::string> &simple_instructions() {
          "fma.rn.f32 {r}, %sg, %sh, %sg; }"},
         {"pack", "cvt.rn.{c0}x2.f32 {r}, {1}, {0};"},
         {"from_f16", "{ .reg .b16 %sl, %sh; mov.b32 {%sl, %sh}, {0}; cvt.f32.f16 {r}, %sl; }"},
+        {"join", "mov.b64 {r}, {{0}, {1}};"},
         // Between lanes.
         {"shuffle_xor", "shfl.sync.bfly.b32 {r}, {0}, {c0}, 31, -1;"},
         {"shuffle_from", "shfl.sync.idx.b32 {r}, {0}, {1}, 31, -1;"},

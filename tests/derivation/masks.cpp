@@ -25,7 +25,7 @@ struct Input {
 struct MaskFixture {
     Input document{{Halide::Int(32), 2, "document"}}, lengths{{Halide::Int(32), 1, "lengths"}},
         allowed{{Halide::UInt(8), 2, "allowed"}}, threshold{{Halide::Float(32), 1, "threshold"}},
-        starts{{Halide::Int(32), 2, "starts"}};
+        starts{{Halide::Int(32), 2, "starts"}}, wide{{Halide::Int(64), 1, "wide"}};
     Param<int> window{"window", 5, 0, 1000}, width{"width", 4, 1, 100};
     Expr i = Halide::Internal::Variable::make(Halide::Int(32), "i");
     Expr j = Halide::Internal::Variable::make(Halide::Int(32), "j");
@@ -136,6 +136,21 @@ TEST(Masks, LengthsAreKnownPerBatch) {
     EXPECT_NE(text(v.end).find("lengths(b)"), std::string::npos) << v.end;
     EXPECT_TRUE(v.contiguous);
     EXPECT_TRUE(v.summaries.empty());
+}
+
+TEST(Masks, LengthsMayBeWide) {
+    MaskFixture f(1000, 1000);
+    const MaskVerdict v = f.bound(f.j < f.wide(f.b));
+    EXPECT_NE(text(v.end).find("wide(b)"), std::string::npos) << v.end;
+    EXPECT_EQ(v.end.type(), Halide::Int(32));
+    EXPECT_TRUE(v.contiguous);
+    const MaskVerdict window = f.bound(Halide::abs(f.i - f.j) <= f.wide(f.b));
+    EXPECT_TRUE(window.begin.defined() && window.end.defined()) << window.text;
+    // Nothing overflows where a length is as large as it can be.
+    for (const int64_t length : {INT64_MAX, INT64_MAX - 1, int64_t(1) << 32, int64_t(70)}) {
+        const Expr end = Halide::Internal::simplify(f.bound(f.j < Halide::Internal::make_const(Halide::Int(64), length)).end);
+        EXPECT_EQ(text(end), length == 70 ? "70" : text(Expr(INT32_MAX))) << length;
+    }
 }
 
 TEST(Masks, DocumentsAreSummarised) {

@@ -75,6 +75,14 @@ class Masked {
         const Expr a = of_query(i), c = of_key(j);
         return a == c && j - first_key(clamp(c, 0, 2)) <= i - first_query(clamp(a, 0, 2));
     }
+    /** The type that tensors of integers have in most Python programs. */
+    Expr wide_integers() {
+        Func ids = table("ids", Int(64), {keys, batches}, [](int64_t n) { return n % keys / 50 + (int64_t(1) << 33); });
+        Func kind = table("kind", Int(64), {keys, batches}, [](int64_t n) { return n % keys / 70; });
+        Func reach = table("reach", Int(64), {keys}, [](int64_t n) { return n < 100 ? int64_t(1) << 40 : 40; });
+        Func lengths = table("lengths", Int(64), {batches}, [](int64_t n) { return 180 + 30 * n; });
+        return (ids(i, b) == ids(j, b) || kind(i, b) > kind(j, b)) && i - j < reach(j) && j < lengths(b);
+    }
     /** Pixels in the order of a Z curve, whose bits are those of x and y in turn. */
     Expr z_curve() {
         const auto every_other = [](Expr n) {
@@ -100,6 +108,7 @@ public:
                     : mask == "padding"            ? padding()
                     : mask == "window_of_a_head"   ? window_of_a_head()
                     : mask == "jagged"             ? jagged()
+                    : mask == "wide_integers"      ? wide_integers()
                                                    : z_curve();
         const Tensor query(q), key(k), value(v);
         Expr s = scores(query, key)(j, i, h, b) * scale;
@@ -174,7 +183,7 @@ TEST_P(FurtherMasks, Assemble) {
 
 INSTANTIATE_TEST_SUITE_P(All, FurtherMasks,
                          testing::Values("strided_and_local", "ancestors", "blocks_of_a_bitmap", "padding",
-                                         "window_of_a_head", "jagged", "z_curve"),
+                                         "window_of_a_head", "jagged", "wide_integers", "z_curve"),
                          [](const testing::TestParamInfo<const char *> &info) { return info.param; });
 
 }  // namespace

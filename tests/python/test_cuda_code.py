@@ -15,7 +15,7 @@ def test_assembles(name):
     ask("strobe_python_compile", describe_flex_attention(query, query, query, score_mod, mask_mod), "sm_90a")
 
 
-def test_wide_integers_take_the_general_kernel():
+def test_wide_integers():
     labels = torch.zeros(64, dtype=torch.int64)
     query = torch.empty(2, 4, 64, 64, dtype=torch.bfloat16)
     text = describe_flex_attention(query, query, query, None, lambda b, h, q, k: labels[q] == labels[k])

@@ -28,7 +28,7 @@ class FindColumnLoads : public IRVisitor {
         }
         const Dependence d = elements.dependence(op);
         const Type t = op->type;
-        const bool word = t.bits() == 32 || (t.is_float() ? t.bits() == 16 : t.bits() < 32);
+        const bool word = t.is_float() ? t.bits() == 32 || t.bits() == 16 : t.is_int_or_uint();
         return named == 1 && word && !d.row && !d.fragment;
     }
 
@@ -82,9 +82,18 @@ void StreamKernel::find_columns() {
     }
 }
 
-/** Of a tile's columns: one array of 32-bit words a load. */
+/** A value of 64 bits is in two arrays of words: its lower halves and its upper ones. */
+static int words_of(const Column &column) {
+    return word_type(column.load.type()).bits() / 32;
+}
+
+/** Of a tile's columns: one array of 32-bit words a load, or two. */
 int StreamKernel::column_bytes() const {
-    return static_cast<int>(columns.size()) * program.stream_tile * 4;
+    int words = 0;
+    for (const Column &c : columns) {
+        words += words_of(c);
+    }
+    return words * program.stream_tile * 4;
 }
 
 /** As many as there are notes: a tile's columns are read after its first stage has been
@@ -100,52 +109,66 @@ Expr StreamKernel::column_address(const Expr &iteration) const {
 /** A column's value at the thread's first column of the tile plus `offset`; undefined
  * for what is not staged. */
 Expr StreamKernel::staged_column(const Expr &load, int offset) const {
-    for (size_t n = 0; n < columns.size(); n++) {
-        if (equal(columns[n].load, load)) {
-            const int at = (static_cast<int>(n) * program.stream_tile + offset) * 4;
-            const Expr address = cast<uint32_t>(Code::get_int("columns")) + u32(at);
-            const Expr word = device::call(word_type(load.type()), "load_shared", {}, {address});
-            return load.type().is_float() ? word : cast(load.type(), word);
+    int word = 0;  // the column's first
+    for (const Column &c : columns) {
+        if (equal(c.load, load)) {
+            const auto read = [&](Type type, int n) {
+                const Expr at = cast<uint32_t>(Code::get_int("columns")) + u32(((word + n) * program.stream_tile + offset) * 4);
+                return device::call(type, "load_shared", {}, {at});
+            };
+            const Type type = word_type(load.type());
+            if (type.bits() == 64) {
+                return reinterpret(type, device::call(UInt(64), "join", {}, {read(Int(32), 0), read(Int(32), 1)}));
+            }
+            return type.is_float() ? read(type, 0) : cast(load.type(), read(type, 0));
         }
+        word += words_of(c);
     }
     return Expr();
 }
 
-/** The whole warp copies the columns of the tile at "stream_lo", if they are needed. */
-void StreamKernel::load_columns(Code &code, Elements &elements, const Expr &partial) {
+/** The whole warp copies a column's values of the tile at "stream_lo", to arrays of words from number `word` on. */
+void StreamKernel::load_column(Code &code, Elements &elements, const Column &column, int word) {
     const Expr lane = thread_index() % 32;
     const Expr last = elements.row_value(program.stream.min + program.stream.extent, 0) - 1;
-    elements.bindings["$element"] = [] { return Code::get_int("element"); };
-    for (size_t n = 0; n < columns.size(); n++) {
-        const Type type = word_type(columns[n].load.type());
-        const Expr element = substitute(program.stream.name, Variable::make(Int(32), "$element"), columns[n].load);
-        const Expr load = element.type().is_float() ? element : cast(type, element);
-        const auto copy = [&] {
-            // All loads first: their latencies then overlap.
-            const int steps = (program.stream_tile + 31) / 32;
-            for (int step = 0; step < steps; step++) {
-                code.set("element", max(min(Code::get_int("stream_lo") + step * 32 + lane, last), 0));
-                code.set("column_value", step, elements.row_value(load, 0));
-            }
-            for (int step = 0; step < steps; step++) {
-                const Expr value = device::get(type, "column_value", step);
-                const int at = (static_cast<int>(n) * program.stream_tile + 32 * step) * 4;
-                const auto store = [&] {
-                    code.run("store_shared", {}, {column_address(Code::get_int("iteration")) + u32(at) + u32(lane * 4),
-                                                  type == Int(32) ? value : reinterpret(Int(32), value)});
-                };
-                if (32 * (step + 1) <= program.stream_tile) {
-                    store();
-                } else {
-                    code.when(lane < program.stream_tile % 32, store);
-                }
+    const Type type = word_type(column.load.type());
+    const Expr element = substitute(program.stream.name, Variable::make(Int(32), "$element"), column.load);
+    const Expr load = element.type().is_float() ? element : cast(type, element);
+    // All loads first: their latencies then overlap.
+    const int steps = (program.stream_tile + 31) / 32;
+    for (int step = 0; step < steps; step++) {
+        code.set("element", max(min(Code::get_int("stream_lo") + step * 32 + lane, last), 0));
+        code.set("column_value", step, elements.row_value(load, 0));
+    }
+    for (int step = 0; step < steps; step++) {
+        const Expr value = device::get(type, "column_value", step);
+        const auto store = [&] {
+            for (int n = 0; n < words_of(column); n++) {
+                const int at = ((word + n) * program.stream_tile + 32 * step) * 4;
+                const Expr half = type.bits() == 64 ? cast<int32_t>(reinterpret(UInt(64), value) >> make_const(UInt(64), 32 * n)) :
+                                                      reinterpret(Int(32), value);
+                code.run("store_shared", {}, {column_address(Code::get_int("iteration")) + u32(at) + u32(lane * 4), half});
             }
         };
-        if (columns[n].always) {
-            copy();
+        if (32 * (step + 1) <= program.stream_tile) {
+            store();
         } else {
-            code.when(partial, copy);
+            code.when(lane < program.stream_tile % 32, store);
         }
+    }
+}
+
+/** The columns of the tile at "stream_lo", as far as they are needed. */
+void StreamKernel::load_columns(Code &code, Elements &elements, const Expr &partial) {
+    elements.bindings["$element"] = [] { return Code::get_int("element"); };
+    int word = 0;
+    for (const Column &c : columns) {
+        if (c.always) {
+            load_column(code, elements, c, word);
+        } else {
+            code.when(partial, [&] { load_column(code, elements, c, word); });
+        }
+        word += words_of(c);
     }
 }
 

@@ -40,8 +40,21 @@ class FindUnfit : public IRVisitor {
         note(op->type);
         IRVisitor::visit(op);
     }
+    void visit(const Div *op) override {
+        note_quotient(op, op->b);
+        IRVisitor::visit(op);
+    }
+    void visit(const Mod *op) override {
+        note_quotient(op, op->b);
+        IRVisitor::visit(op);
+    }
+    void note_quotient(const Expr &e, const Expr &by) {
+        if (e.type().bits() == 64 && !is_const_power_of_two_integer(by)) {
+            found = text("quotients of ", e.type());
+        }
+    }
     void note(Type t) {
-        if (t.bits() == 64) {
+        if (t.is_float() && t.bits() == 64) {
             found = text("arithmetic on ", t);
         }
     }
@@ -213,11 +226,6 @@ public:
         for (const TileValue &v : program.values) {
             if (const std::string problem = value_problem(v); !problem.empty()) {
                 return problem;
-            }
-        }
-        for (const Summary &s : pass.mask.summaries) {
-            if (s.load.type().bits() > 32) {
-                return text("a mask that reads ", s.load, " of type ", s.load.type());
             }
         }
         const bool contracts = std::any_of(pass.step.begin(), pass.step.end(),

@@ -55,6 +55,7 @@ class Judge {
     Elements &elements;
     const std::vector<MaskPart> parts;
     const int groups;
+    Expr exact;  // the summaries are what they say
 
     static Expr lane() {
         return thread_index() % 32;
@@ -62,6 +63,7 @@ class Judge {
 
     /** The least and greatest of what the verdicts read, over the rows and over the lane's tile. */
     void load_summaries() {
+        exact = const_true();
         for (const Summary &summary : mask.summaries) {
             const std::string least = plain(summary.name) + "_least", greatest = plain(summary.name) + "_greatest";
             if (summary.axis == program.query.name) {
@@ -76,6 +78,8 @@ class Judge {
                 code.set(greatest, device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), 4)}));
             }
             bind_summary(elements, program, summary, least, greatest);
+            const Type type = summary_type(program, summary);
+            exact = exact && is_exact(summary.load.type(), device::get(type, least, 0), device::get(type, greatest, 0));
         }
     }
 
@@ -96,10 +100,12 @@ class Judge {
             const auto vote = [&](size_t word, const Expr &condition) {
                 code.set("word_" + std::to_string(word), cast<int32_t>(device::ballot(condition)));
             };
-            code.set("dead", select(elements.row_value(mask.dead, 0), 1, 0));
+            code.set("exact", select(simplify(exact), 1, 0));
+            const Expr known = is_const_one(simplify(exact)) ? const_true() : Code::get_int("exact") != 0;
+            code.set("dead", select(known && elements.row_value(mask.dead, 0), 1, 0));
             vote(0, Code::get_int("inside") != 0 && Code::get_int("dead") == 0);
             for (size_t p = 0; p < parts.size(); p++) {
-                code.set("full", select(elements.row_value(parts[p].full, 0), 1, 0));
+                code.set("full", select(known && elements.row_value(parts[p].full, 0), 1, 0));
                 vote(p + 1, Code::get_int("full") != 0);
             }
         });

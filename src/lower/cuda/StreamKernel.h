@@ -210,6 +210,7 @@ private:
     int column_slots() const;
     Expr column_address(const Expr &iteration) const;
     Expr staged_column(const Expr &load, int offset) const;
+    void load_column(Code &code, Elements &elements, const Column &column, int word);
     void load_columns(Code &code, Elements &elements, const Expr &partial);
     void announce_columns(Code &code);
     void load_range_columns(Code &code, Elements &elements);

@@ -38,7 +38,7 @@ Stmt summary_body(const TileProgram &program, const Summary &summary, const Pack
     for (int step = 0; step < (program.stream_tile + 31) / 32; step++) {
         code.set("element", min(Code::get_int("tile") * program.stream_tile + step * 32 + lane, extent - 1));
         const Expr load =
-            cast(type, substitute(program.stream.name, Variable::make(Int(32), "$element"), summary.load));
+            saturated(type, substitute(program.stream.name, Variable::make(Int(32), "$element"), summary.load));
         elements.bindings["$element"] = [] { return Code::get_int("element"); };
         code.set("value", elements.row_value(load, 0));
         const Expr value = device::get(type, "value", 0);
@@ -66,13 +66,24 @@ Stmt summary_body(const TileProgram &program, const Summary &summary, const Pack
 
 Type summary_type(const TileProgram &program, const Summary &summary) {
     const Type type = summary.load.type();
-    if (!type.is_int_or_uint() || type.bits() > 32) {
-        const Call *call = summary.load.as<Call>();
-        strobe_user_error() << "In algorithm " << program.name << ": the mask depends on " << (call ? call->name : summary.name)
-                            << ", whose elements are of type " << type
-                            << "; the GPU kernels judge tiles by integers of at most 32 bits. Pass it as int32";
+    strobe_internal_assert(type.is_int_or_uint()) << program.name << ": a summary of type " << type;
+    return type.bits() < 32 ? Int(32) : type.with_bits(32);
+}
+
+Expr saturated(const Type &type, const Expr &value) {
+    if (value.type().bits() <= type.bits()) {
+        return cast(type, value);
     }
-    return type.bits() < 32 ? Int(32) : type;
+    const Expr most = min(value, cast(value.type(), type.max()));
+    return cast(type, type.is_int() ? max(most, cast(value.type(), type.min())) : most);
+}
+
+Expr is_exact(const Type &declared, const Expr &least, const Expr &greatest) {
+    const Type type = least.type();
+    if (declared.bits() <= type.bits()) {
+        return const_true();
+    }
+    return type.is_int() ? least > type.min() && greatest < type.max() : greatest < type.max();
 }
 
 bool needs_scan(const MaskVerdict &mask) {

@@ -10,9 +10,14 @@
 
 namespace strobe::cuda {
 
-/** The type that the least and greatest elements of a load are kept in: 32 bits wide.
- * Throws UserError for wider ones. */
+/** The type that the least and greatest elements of a load are kept in: 32 bits wide. */
 Halide::Type summary_type(const TileProgram &program, const Summary &summary);
+
+/** The value in that type, or the end of the type's range that it is beyond. */
+Expr saturated(const Halide::Type &type, const Expr &value);
+
+/** What is kept are the least and the greatest of a load of the declared type: none was beyond the range. */
+Expr is_exact(const Halide::Type &declared, const Expr &least, const Expr &greatest);
 
 /** The number of points of an axis, in the kernel of `parameters`. */
 Expr extent_in(const Axis &axis, const PackageArguments &arguments, const KernelPackage &package,

@@ -168,7 +168,7 @@ void reduce_over_rows(Code &code, Elements &elements, const TileProgram &program
                       const Expr &last, const std::string &least, const std::string &greatest) {
     const Type type = summary_type(program, summary);
     elements.bindings["$element"] = [] { return Code::get_int("element"); };
-    const Expr load = cast(type, substitute(program.query.name, Variable::make(Int(32), "$element"), summary.load));
+    const Expr load = saturated(type, substitute(program.query.name, Variable::make(Int(32), "$element"), summary.load));
     for (int row = 0; row < rows; row += 32) {
         code.set("element", max(min(Code::get_int("query_lo") + row + thread_index() % 32, last), 0));
         code.set("value", elements.row_value(load, 0));
