@@ -8,7 +8,7 @@ import torch
 
 from . import _expr as ex
 from ._expr import Expr
-from ._proxy import METHODS, Elements, Proxy, lift, meet, refuse
+from ._proxy import METHODS, Proxy, Traced, lift, meet, refuse
 
 
 def method(*names: str):
@@ -236,7 +236,7 @@ def _neg(trace, a):
     return Proxy(trace, ex.make("neg", lift(trace, a).e))
 
 
-@method("pos", "positive", "clone", "contiguous", "detach", "squeeze", "cpu", "cuda")
+@method("pos", "positive", "clone", "contiguous", "detach", "cpu", "cuda")
 def _same(trace, a, *args, **kwargs):
     return lift(trace, a)
 
@@ -260,7 +260,7 @@ def _sign(trace, a):
 
 def _extreme(op: str):
     def run(trace, a, *others):
-        if len(others) != 1 or not isinstance(others[0], (Proxy, torch.Tensor, Elements, int, float)):
+        if len(others) != 1 or not isinstance(others[0], (Traced, torch.Tensor, int, float)):
             refuse(f"{op} of a scalar takes two values")
         x, y = meet(trace, a, others[0])
         return Proxy(trace, ex.make(op, x, y))

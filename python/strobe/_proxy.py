@@ -25,12 +25,17 @@ METHODS: dict[str, Callable] = {}
 _NOT_THE_USERS = tuple(os.path.dirname(os.path.abspath(f)) + os.sep for f in (__file__, torch.__file__))
 
 
-def refuse(why: str) -> None:
-    """Raises with the user's own line: the innermost frame that is neither ours nor torch's."""
+def users_line() -> str:
+    """Of the innermost frame that is neither ours nor torch's, as a traceback shows it."""
     for frame in reversed(traceback.extract_stack()):
         if not os.path.abspath(frame.filename).startswith(_NOT_THE_USERS):
-            raise TraceError(f'{why}\n  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line}')
-    raise TraceError(why)
+            return f'\n  File "{frame.filename}", line {frame.lineno}, in {frame.name}\n    {frame.line}'
+    return ""
+
+
+def refuse(why: str) -> None:
+    """Raises with the user's own line."""
+    raise TraceError(why + users_line())
 
 
 class Trace:
@@ -58,7 +63,6 @@ class Trace:
         length = a.tensor.shape[-1]
         if a.tensor.dim() != len(a.indices) + 1 or b.tensor.dim() != len(b.indices) + 1 or b.tensor.shape[-1] != length:
             refuse("an inner product takes two vectors of one length: index all dimensions but the last of both")
-        self.fixed = True  # the length is a constant of the text
         n = len(self.constant_sizes)
         over = self._algorithm.axis(f"r{n}", length)
         factors = []
@@ -75,7 +79,19 @@ class Trace:
         return ex.size(f"{self.name_of(tensor)}_n{tensor.dim() - 1 - dim}")
 
 
-class Proxy:
+class Traced:
+    """What a traced function computes with; its operators are added below."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return dispatch(func, args, kwargs or {})
+
+    __hash__ = object.__hash__
+
+
+class Proxy(Traced):
     """A scalar that is not known yet: behaves like a tensor of no dimensions."""
 
     __slots__ = ("trace", "e")
@@ -87,10 +103,6 @@ class Proxy:
 
     def __init__(self, trace: Trace, e: Expr):
         self.trace, self.e = trace, e
-
-    @classmethod
-    def __torch_function__(cls, func, types, args=(), kwargs=None):
-        return dispatch(func, args, kwargs or {})
 
     @property
     def dtype(self) -> torch.dtype:
@@ -111,7 +123,7 @@ class Proxy:
 
     def __getattr__(self, name: str):
         if name in METHODS:
-            return lambda *args, **kwargs: METHODS[name](self.trace, self, *args, **kwargs)
+            return lambda *args, **kwargs: apply(name, self.trace, (self, *args), kwargs)
         if name.startswith("__"):
             raise AttributeError(name)
         refuse(f"a traced value has no {name}")
@@ -139,8 +151,6 @@ class Proxy:
             return self
         refuse("a traced value is a scalar and cannot be indexed")
 
-    __hash__ = object.__hash__
-
 
 class AnyDevice:
     """Equal to every device: a traced value lives nowhere."""
@@ -154,25 +164,26 @@ class AnyDevice:
     __hash__ = None
 
 
-class Elements:
-    """A captured tensor with some of its dimensions indexed by traced values."""
+class Elements(Traced):
+    """A captured tensor with some of its dimensions indexed by traced values; with all but the last, a row (_vector.py)."""
 
     __slots__ = ("trace", "tensor", "indices")
 
     def __init__(self, trace: Trace, tensor: torch.Tensor, indices: tuple):
         self.trace, self.tensor, self.indices = trace, tensor, indices
 
-    @classmethod
-    def __torch_function__(cls, func, types, args=(), kwargs=None):
-        return dispatch(func, args, kwargs or {})
-
     def __getitem__(self, index):
         return element_of(self.trace, self.tensor, self.indices, index)
 
     def __getattr__(self, name: str):
+        if name in METHODS and len(self.indices) == self.tensor.dim() - 1:
+            return lambda *args, **kwargs: apply(name, self.trace, (self, *args), kwargs)
+        self.refuse()
+
+    def refuse(self):
         refuse(
             f"a captured tensor of {self.tensor.dim()} dimensions was indexed {len(self.indices)} times; "
-            "a score or mask is a scalar, so index all of them"
+            "a score or mask is a scalar, so index all of them, or reduce a row with .any(-1), .sum(-1) or the like"
         )
 
 
@@ -220,8 +231,8 @@ def lift(trace: Trace, value) -> Proxy:
         if value.numel() != 1:
             refuse(f"a tensor of shape {tuple(value.shape)} meets a scalar; index it, for example tensor[q_idx]")
         return element_of(trace, value, (), (0,) * value.dim()) if value.dim() else _single(trace, value)
-    if isinstance(value, Elements):
-        value.dim  # refuses, naming how many indices are missing
+    if isinstance(value, Traced):
+        value.refuse()
     if hasattr(value, "__index__"):
         return lift(trace, operator.index(value))
     if hasattr(value, "__float__") and not hasattr(value, "__torch_function__"):
@@ -236,7 +247,7 @@ def _single(trace: Trace, tensor: torch.Tensor) -> Proxy:
 
 def is_python_number(value) -> bool:
     return isinstance(value, (bool, int, float)) or (
-        not isinstance(value, (Proxy, torch.Tensor, Elements)) and hasattr(value, "__index__")
+        not isinstance(value, (Traced, torch.Tensor)) and hasattr(value, "__index__")
     )
 
 
@@ -268,16 +279,26 @@ def _plain_name(func) -> str:
 def traces(value) -> bool:
     if isinstance(value, (tuple, list)):
         return any(traces(v) for v in value)
-    return isinstance(value, (Proxy, Elements))
+    return isinstance(value, Traced)
 
 
 def _trace_of(values) -> Trace:
     for value in values:
-        if isinstance(value, (Proxy, Elements)):
+        if isinstance(value, Traced):
             return value.trace
         if isinstance(value, (tuple, list)) and traces(value):
             return _trace_of(value)
     raise AssertionError
+
+
+def apply(name: str, trace: Trace, args: tuple, kwargs: dict) -> Any:
+    """METHODS[name]; where a row takes part, of each of its elements."""
+    for a in args:
+        if not isinstance(a, (Proxy, int, float)):
+            from ._vector import of_rows
+
+            return of_rows(name, trace, args, kwargs)
+    return METHODS[name](trace, *args, **kwargs)
 
 
 def dispatch(func, args: tuple, kwargs: dict):
@@ -291,9 +312,8 @@ def dispatch(func, args: tuple, kwargs: dict):
         refuse(f"{name} cannot be traced; operations in place need another name")
     if name not in METHODS or namespace not in ("aten", "prims"):
         refuse(f"{namespace}.{name} cannot be traced into a score or mask")
-    kwargs = {("min" if k == "min" else k): v for k, v in kwargs.items()}
     try:
-        return METHODS[name](trace, *args, **kwargs)
+        return apply(name, trace, args, kwargs)
     except TypeError as error:
         if isinstance(error, TraceError):
             raise
@@ -302,9 +322,8 @@ def dispatch(func, args: tuple, kwargs: dict):
 
 def _operator(name: str, reflected: bool = False):
     def forward(self, other):
-        if isinstance(other, (Proxy, torch.Tensor, Elements)) or is_python_number(other):
-            a, b = (other, self) if reflected else (self, other)
-            return METHODS[name](self.trace, a, b)
+        if isinstance(other, (Traced, torch.Tensor)) or is_python_number(other):
+            return apply(name, self.trace, (other, self) if reflected else (self, other), {})
         return NotImplemented
 
     return forward
@@ -313,9 +332,9 @@ def _operator(name: str, reflected: bool = False):
 for _dunder, _name in {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide",
                        "mod": "remainder", "pow": "pow", "and": "bitwise_and", "or": "bitwise_or",
                        "xor": "bitwise_xor", "lshift": "lshift", "rshift": "rshift"}.items():
-    setattr(Proxy, f"__{_dunder}__", _operator(_name))
-    setattr(Proxy, f"__r{_dunder}__", _operator(_name, True))
+    setattr(Traced, f"__{_dunder}__", _operator(_name))
+    setattr(Traced, f"__r{_dunder}__", _operator(_name, True))
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
-    setattr(Proxy, f"__{_name}__", _operator(_name))
+    setattr(Traced, f"__{_name}__", _operator(_name))
 for _dunder, _name in {"neg": "neg", "pos": "pos", "abs": "abs", "invert": "invert"}.items():
-    setattr(Proxy, f"__{_dunder}__", lambda self, name=_name: METHODS[name](self.trace, self))
+    setattr(Traced, f"__{_dunder}__", lambda self, name=_name: apply(name, self.trace, (self,), {}))

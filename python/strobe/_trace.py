@@ -12,10 +12,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from . import _expr as ex
-from . import _operations, _tensor_methods  # noqa: F401  (they fill METHODS)
+from . import _operations, _tensor_methods, _vector  # noqa: F401  (they fill METHODS)
 from ._dtypes import DTYPES
 from ._expr import Expr
-from ._proxy import METHODS, AnyDevice, Elements, Proxy, Trace, dispatch, lift, traces
+from ._proxy import METHODS, AnyDevice, Proxy, Trace, Traced, dispatch, lift, traces
 from .errors import TraceError
 
 __all__ = ["METHODS", "Proxy", "Trace", "trace_function"]
@@ -57,7 +57,7 @@ def trace_function(trace: Trace, function: Callable, arguments: list[Expr], what
     """What function gives for these arguments, as an expression of type `returns`."""
     with _Mode(trace):
         result = function(*[Proxy(trace, e) for e in arguments])
-    if isinstance(result, (bool, int, float)) or isinstance(result, (Proxy, torch.Tensor, Elements)):
+    if isinstance(result, (bool, int, float)) or isinstance(result, (Traced, torch.Tensor)):
         result = lift(trace, result).e
     else:
         raise TraceError(f"{what} returned {type(result).__name__}; it must return a scalar")

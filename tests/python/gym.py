@@ -1,13 +1,21 @@
 """Masks and score modifiers of the kinds that attention-gym collects, stated from their papers and documentation.
 
-Each entry is made by a function of (heads, length), which gives (score_mod, mask_mod), and names the length that it is
-checked at. Windows, documents and images grow with the length, so that other lengths make sense, too.
+Each entry is made by a function of (heads, length), which gives (score_mod, mask_mod), and names the number of keys that it
+is checked at. Windows, documents and images grow with the length, so that other lengths make sense, too.
 """
 
 import math
+from typing import Callable, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
+
+
+class Entry(NamedTuple):
+    make: Callable  # of (heads, length): (score_mod, mask_mod)
+    length: int  # of the keys, in checks
+    queries: Callable = lambda length: length  # how many to so many keys
+    batch: Optional[int] = None  # what it captures is made for so many sequences
 
 
 def causal(b, h, q, k):
@@ -185,6 +193,114 @@ def _per_batch(heads, length):
     lengths = torch.tensor([length, length // 2])
     return None, lambda b, h, q, k: k < lengths[b]
 
+def _groups(heads, length):
+    """Sequences of one length, stacked: causal in each."""
+    size = length // 5
+    return None, lambda b, h, q, k: (q // size == k // size) & causal(b, h, q % size, k % size)
+
+
+def _image_intervals(heads, length):
+    """Text looks at the keys of the image that came last before it (Flamingo, arXiv:2204.14198)."""
+    images = 5
+    first = torch.tensor([2, 7, 8, 20, 29]) * length // 65
+    intervals = torch.stack([first, torch.cat([first[1:], torch.tensor([length])])], dim=1)
+    image_of = torch.arange(images).repeat_interleave(length // images)
+
+    def mask(b, h, q, k):
+        interval = intervals[image_of[k]]
+        return (q >= interval[0]) & (q < interval[1])
+
+    return None, mask
+
+
+def _tree(heads, length):
+    """A tree of drafted tokens behind a prefix: each node sees the way from the root to itself (arXiv:2305.09781)."""
+    nodes = length // 4
+    prefix = length - nodes
+    ancestors = torch.eye(nodes, dtype=torch.bool, device="cpu")
+    for node in range(1, nodes):
+        ancestors[node] |= ancestors[(node - 1) // 2]
+    ancestors = ancestors.to(torch.get_default_device())
+
+    def mask(b, h, q, k):
+        node = (k - prefix).clamp(min=0, max=nodes - 1)
+        return (k < prefix) | ((k >= prefix) & (k < prefix + nodes) & ancestors[q, node])
+
+    return None, mask
+
+
+def _drafts(heads, length):
+    """Blocks drafted after one prefix, each causal in itself."""
+    block = length // 8
+    prefix = length - 5 * block
+
+    def mask(b, h, q, k):
+        behind = k - prefix
+        own = (k >= prefix) & (q // block == behind // block) & (behind % block <= q % block)
+        return (k < prefix) | own
+
+    return None, mask
+
+
+def _spatial(sink):
+    """Neighbouring frames of a video behind a prompt (Sparse VideoGen, arXiv:2502.01776)."""
+
+    def make(heads, length):
+        prompt, frame = length // 9, length // 8
+        width = math.floor(2 * frame / 4) * 4
+        seen_by_all = prompt + frame if sink else prompt
+        return None, lambda b, h, q, k: (k < seen_by_all) | (q < prompt) | (torch.abs(q - k) < width)
+
+    return make
+
+
+def _temporal(heads, length):
+    """The same place in every frame (Sparse VideoGen)."""
+    prompt, frame = length // 9, length // 8
+    width = 2 * frame // 4
+
+    def mask(b, h, q, k):
+        near = torch.abs((q - prompt) % frame - (k - prompt) % frame) < width
+        return (k < prompt) | (q < prompt) | near
+
+    return None, mask
+
+
+def _tiles(heads, length):
+    """Tile of a video, tiles, and for each tile of queries those of keys with the best scores (arXiv:2505.13389)."""
+    tile = max(length // 16, 1)
+    tiles = -(-length // tile)
+    scores = torch.randn(2, heads, tiles, tiles)
+    return tile, tiles, scores.topk(max(tiles // 4, 1), dim=-1).indices
+
+
+def _tile_topk(padded):
+    def make(heads, length):
+        tile, tiles, chosen = _tiles(heads, length)
+        sizes = torch.randint(1, tile + 1, (tiles,))
+
+        def mask(b, h, q, k):
+            selected = (chosen[b, h, q // tile] == (k // tile).unsqueeze(-1)).any(dim=-1)
+            return selected & (k % tile < sizes[k // tile]) if padded else selected
+
+        return None, mask
+
+    return make
+
+
+def _tile_map(heads, length):
+    """The same as a table of tiles."""
+    tile, tiles, chosen = _tiles(heads, length)
+    table = torch.zeros(2, heads, tiles, tiles, dtype=torch.bool).scatter_(3, chosen, True)
+    sizes = torch.randint(1, tile + 1, (tiles,))
+    return None, lambda b, h, q, k: table[b, h, q // tile, k // tile] & (k % tile < sizes[k // tile])
+
+
+def _tile_padding(heads, length):
+    tile, tiles, _ = _tiles(heads, length)
+    sizes = torch.randint(1, tile + 1, (tiles,))
+    return None, lambda b, h, q, k: k % tile < sizes[k // tile]
+
 
 def _alibi(heads, length):
     def mod(score, b, h, q, k):
@@ -245,6 +361,23 @@ def _graph_bias(heads, length):
     return (lambda score, b, h, q, k: score + table[h, hops[b, q, k]]), None
 
 
+def _graph_edges(heads, length):
+    """A bias by the kinds of the edges on the way between two nodes, averaged (arXiv:2106.05234)."""
+    hops, kinds = 4, 6
+    bias = torch.randn(heads, hops, kinds)
+    tables = [bias[:, n] for n in range(hops)]
+    path = torch.randint(0, kinds, (2, length, length, hops), dtype=torch.int32)
+    lengths = torch.randint(0, hops + 1, (2, length, length), dtype=torch.int32)
+
+    def mod(score, b, h, q, k):
+        long, total = lengths[b, q, k], 0.0
+        for n, table in enumerate(tables):
+            total = total + torch.where(long > n, table[h, path[b, q, k, n]], 0.0)
+        return score + total / torch.clamp(long, min=1)
+
+    return mod, None
+
+
 def _latent_rope(heads, length):
     """The rotary part of multi-head latent attention as a second product (arXiv:2405.04434)."""
     q_rope, k_rope = torch.randn(2, heads, length, 8), torch.randn(2, 1, length, 8)
@@ -271,40 +404,52 @@ def _dropped_heads(heads, length):
     return None, lambda b, h, q, k: (h % 2 == 0) | (q >= k)
 
 
-#: name -> (maker, length)
+#: by name
 ALL = {
-    "causal": (lambda heads, length: (None, causal), 65),
-    "sliding_window": (_sliding_window, 65),
-    "bidirectional_window": (_bidirectional_window, 65),
-    "prefix_lm": (_prefix, 65),
-    "sink": (_sink, 65),
-    "dilated_window": (_dilated, 65),
-    "global_window": (_global_window, 65),
-    "documents": (_documents, 65),
-    "documents_causal": (_documents_of(causal), 65),
-    "packed_causal": (_packed_causal, 65),
-    "shared_prefix": (_shared_prefix, 65),
-    "natten": (_natten, 64),
-    "tiled_natten": (_tiled_natten, 64),
-    "morton_natten": (_morton_natten, 64),
-    "sliding_tile_2d": (_sliding_tile_2d, 64),
-    "sliding_tile_3d": (_sliding_tile_3d, 64),
-    "block_diffusion": (_block_diffusion, 64),
-    "per_batch": (_per_batch, 65),
-    "dropped_heads": (_dropped_heads, 65),
-    "alibi": (_alibi, 65),
-    "alibi_table": (_alibi_table, 65),
-    "softcap": (_softcap, 65),
-    "relative": (_relative, 33),
-    "bias": (_bias, 65),
-    "bias_half": (_bias_half, 65),
-    "t5_buckets": (_buckets, 65),
-    "sandwich": (_sandwich, 65),
-    "graph_bias": (_graph_bias, 65),
-    "latent_rope": (_latent_rope, 65),
-    "gelu": (_activation(F.gelu), 65),
-    "relu": (_activation(F.relu), 65),
-    "sigmoid": (_activation(torch.sigmoid), 65),
-    "temperature": (_temperature, 65),
-    "masked_score": (_masked_score, 65),
+    "causal": Entry(lambda heads, length: (None, causal), 65),
+    "sliding_window": Entry(_sliding_window, 65),
+    "bidirectional_window": Entry(_bidirectional_window, 65),
+    "prefix_lm": Entry(_prefix, 65),
+    "sink": Entry(_sink, 65),
+    "dilated_window": Entry(_dilated, 65),
+    "global_window": Entry(_global_window, 65),
+    "documents": Entry(_documents, 65),
+    "documents_causal": Entry(_documents_of(causal), 65),
+    "packed_causal": Entry(_packed_causal, 65),
+    "shared_prefix": Entry(_shared_prefix, 65),
+    "natten": Entry(_natten, 64),
+    "tiled_natten": Entry(_tiled_natten, 64),
+    "morton_natten": Entry(_morton_natten, 64),
+    "sliding_tile_2d": Entry(_sliding_tile_2d, 64),
+    "sliding_tile_3d": Entry(_sliding_tile_3d, 64),
+    "block_diffusion": Entry(_block_diffusion, 64),
+    "groups": Entry(_groups, 65),
+    "image_intervals": Entry(_image_intervals, 65, lambda length: length // 2),
+    "tree": Entry(_tree, 65, lambda length: length // 4),
+    "drafts": Entry(_drafts, 65, lambda length: length // 8 * 5),
+    "spatial": Entry(_spatial(False), 65),
+    "spatial_sink": Entry(_spatial(True), 65),
+    "temporal": Entry(_temporal, 65),
+    "tile_topk": Entry(_tile_topk(False), 64, batch=2),
+    "tile_topk_padded": Entry(_tile_topk(True), 65, batch=2),
+    "tile_map": Entry(_tile_map, 65, batch=2),
+    "tile_padding": Entry(_tile_padding, 65),
+    "per_batch": Entry(_per_batch, 65, batch=2),
+    "dropped_heads": Entry(_dropped_heads, 65),
+    "alibi": Entry(_alibi, 65),
+    "alibi_table": Entry(_alibi_table, 65),
+    "softcap": Entry(_softcap, 65),
+    "relative": Entry(_relative, 33),
+    "bias": Entry(_bias, 65),
+    "bias_half": Entry(_bias_half, 65),
+    "t5_buckets": Entry(_buckets, 65),
+    "sandwich": Entry(_sandwich, 65),
+    "graph_bias": Entry(_graph_bias, 65, batch=2),
+    "graph_edges": Entry(_graph_edges, 65, batch=2),
+    "latent_rope": Entry(_latent_rope, 65, batch=2),
+    "gelu": Entry(_activation(F.gelu), 65),
+    "relu": Entry(_activation(F.relu), 65),
+    "sigmoid": Entry(_activation(torch.sigmoid), 65),
+    "temperature": Entry(_temperature, 65),
+    "masked_score": Entry(_masked_score, 65),
 }

@@ -10,7 +10,7 @@ from strobe.flex import describe_flex_attention
 
 @pytest.mark.parametrize("name", ["causal", "documents", "global_window", "bias_half", "softcap", "per_batch"])
 def test_assembles(name):
-    score_mod, mask_mod = gym.ALL[name][0](4, 64)
+    score_mod, mask_mod = gym.ALL[name].make(4, 64)
     query = torch.empty(2, 4, 64, 64, dtype=torch.bfloat16)
     ask("strobe_python_compile", describe_flex_attention(query, query, query, score_mod, mask_mod), "sm_90a")
 

@@ -207,6 +207,43 @@ def test_inner_products_of_other_lengths():
         reference.check(strobe.flex_attention(query, key, value, mod), reference.expected(query, key, value, mod)[0])
 
 
+def rows():
+    chosen = torch.randint(0, 5, (2, 4, 5, 3))
+    special, weights = torch.tensor([3, 17, 30]), torch.randn(4, 5)
+    return {
+        "any": (None, lambda b, h, q, k: (chosen[b, h, q // 8] == (k // 8).unsqueeze(-1)).any(dim=-1)),
+        "all": (None, lambda b, h, q, k: (special != k).all()),
+        "isin": (None, lambda b, h, q, k: torch.isin(k, special) | causal(b, h, q, k)),
+        "sum": (lambda s, b, h, q, k: s + weights[h].sum(-1), None),
+        "mean": (lambda s, b, h, q, k: s + torch.mean(weights[h] * s), causal),
+        "amax": (lambda s, b, h, q, k: s + torch.amax(weights[h] * s, -1) * weights[h].amin(-1), None),
+        "element": (lambda s, b, h, q, k: s * weights[h][1] + weights[h][2], None),
+    }
+
+
+@pytest.mark.parametrize("name", ["any", "all", "isin", "sum", "mean", "amax", "element"])
+def test_rows_of_captured_tensors(name):
+    query, key, value = inputs()
+    score_mod, mask_mod = rows()[name]
+    got, again = (strobe.flex_attention(query, key, value, score_mod, mask_mod) for _ in range(2))
+    if name == "isin":  # torch cannot vectorise it
+        mask_mod = lambda b, h, q, k: (k == 3) | (k == 17) | (k == 30) | (q >= k)  # noqa: E731
+    want, _ = reference.expected(query, key, value, score_mod, mask_mod)
+    reference.check(got, want)
+    assert torch.equal(got, again)
+    torch._dynamo.reset()
+    inside = torch.compile(lambda q, k, v: strobe.flex_attention(q, k, v, *rows_of), backend="aot_eager", fullgraph=True)
+    rows_of = (score_mod, mask_mod)
+    reference.check(inside(query, key, value), want)
+
+
+def test_rows_are_short():
+    long = torch.arange(65)
+    refused(strobe.TraceError, "65 elements", "1 to 64", block_mask=lambda b, h, q, k: (long == k).any())
+    two, three = torch.arange(2), torch.arange(3)
+    refused(strobe.TraceError, "2 and 3", block_mask=lambda b, h, q, k: ((two + q) == (three + k)).any())
+
+
 def test_negative_indices_count_from_the_end():
     query, key, value = inputs()
     table = torch.randn(70)
@@ -255,7 +292,7 @@ def test_bad_arguments():
 
 
 def test_untraceable_functions_name_the_line():
-    table = torch.randn(4, 5)
+    table, deep = torch.randn(4, 5), torch.randn(4, 5, 6)
 
     def branches(score, b, h, q, k):
         if q > k:  # here
@@ -263,12 +300,15 @@ def test_untraceable_functions_name_the_line():
         return -score
 
     def unindexed(score, b, h, q, k):
+        return score + deep[h]  # here
+
+    def row(score, b, h, q, k):
         return score + table[h]  # here
 
     def unknown(score, b, h, q, k):
         return torch.cumsum(score, 0)  # here
 
-    for mod, words in ((branches, "branch"), (unindexed, "indexed 1 times"), (unknown, "cumsum")):
+    for mod, words in ((branches, "branch"), (unindexed, "indexed 1 times"), (row, "a row of 5"), (unknown, "cumsum")):
         refused(strobe.TraceError, words, __file__, "# here", score_mod=mod)
 
 
