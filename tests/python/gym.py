@@ -204,7 +204,7 @@ def _image_intervals(heads, length):
     images = 5
     first = torch.tensor([2, 7, 8, 20, 29]) * length // 65
     intervals = torch.stack([first, torch.cat([first[1:], torch.tensor([length])])], dim=1)
-    image_of = torch.arange(images).repeat_interleave(length // images)
+    image_of = torch.arange(length) * images // length
 
     def mask(b, h, q, k):
         interval = intervals[image_of[k]]
