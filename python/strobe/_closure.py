@@ -37,7 +37,6 @@ def _names(code: types.CodeType) -> tuple[str, ...]:
 
 
 _codes: dict[int, types.CodeType] = {}
-_by_code_alone: dict[int, tuple] = {}  # keys of functions whose code names nothing
 
 
 class _Unknown(Exception):
@@ -94,19 +93,52 @@ def _function(f: types.FunctionType, tensors: list[torch.Tensor], seen: set[int]
     return tuple(key)
 
 
+def _simple(f: types.FunctionType, names: tuple[str, ...], tensors: list[torch.Tensor]) -> Any:
+    """What _function gives, in less time, of a function that depends on tensors, numbers and torch alone; else None."""
+    key: list = [id(f.__code__)]
+    values = [cell.cell_contents for cell in f.__closure__ or ()]
+    cells = len(values)
+    if names:
+        scope = f.__globals__
+        names = [name for name in names if name in scope]
+        values += [scope[name] for name in names]
+    for n, value in enumerate(values):
+        kind = type(value)
+        if kind is torch.Tensor or kind is torch.nn.Parameter:
+            part: Any = None
+            for place, known in enumerate(tensors):
+                if known is value:
+                    part = ("tensor", place)
+            if part is None:
+                part = ("tensor", len(tensors), value.dtype, value.dim(), value.numel() == 1)
+                tensors.append(value)
+        elif kind is int or kind is float or kind is bool:
+            part = (kind, repr(value))
+        elif value is torch:
+            part = "torch"
+        else:
+            return None
+        key.append(part if n < cells else (names[n - cells], part))
+    return tuple(key)
+
+
 def signature(function: Callable | None, tensors: list[torch.Tensor]) -> Any:
     """A hashable key, and the captured tensors appended to the list; None if the function is unknown."""
     if function is None:
         return "none"
     try:
-        if type(function) is types.FunctionType and function.__closure__ is None and function.__defaults__ is None:
+        if type(function) is types.FunctionType and function.__defaults__ is None and function.__kwdefaults__ is None:
             code = function.__code__
-            known = _by_code_alone.get(id(code))
-            if known is not None and function.__kwdefaults__ is None:
-                return known
-            if not _names(code) and function.__kwdefaults__ is None:
-                known = _by_code_alone[id(code)] = _function(function, tensors, set())
-                return known
+            names = _known_names.get(id(code))
+            if names is None:
+                names = _names(code)
+            if not names and function.__closure__ is None:
+                return id(code)  # kept alive by _names
+            count = len(tensors)
+            key = _simple(function, names, tensors)
+            if key is not None:
+                return key
+            del tensors[count:]
         return _walk(function, tensors, set())
     except (_Unknown, ValueError):  # ValueError: a cell that is still empty
         return None

@@ -168,15 +168,15 @@ def check_disk_cache():
 def host_time():
     """Microseconds of host time a call, on tensors so small that the device keeps up."""
     query, key, value = qkv(64, 1, 1)
-    table = torch.ones(1, device="cuda")
+    table, other = torch.ones(1, device="cuda"), torch.ones(1, device="cuda")
     torch.set_default_device(None)  # a mode that every call of torch would go through
     try:
-        return _host_time(query, key, value, table)
+        return _host_time(query, key, value, table, other)
     finally:
         torch.set_default_device("cuda")
 
 
-def _host_time(query, key, value, table):
+def _host_time(query, key, value, table, other):
     from strobe.flex import describe_flex_attention
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
@@ -189,8 +189,22 @@ def _host_time(query, key, value, table):
         "strobe.flex_attention, causal": host_microseconds(lambda: strobe.flex_attention(query, key, value, block_mask=causal)),
         "strobe.flex_attention, causal and a captured tensor": host_microseconds(
             lambda: strobe.flex_attention(query, key, value, lambda s, b, h, q, k: s * table[h], causal)),
+        "strobe.flex_attention, causal and two captured tensors": host_microseconds(
+            lambda: strobe.flex_attention(query, key, value, lambda s, b, h, q, k: s * table[h] + other[h], causal)),
+        "torch.ops.strobe.causal": host_microseconds(lambda: torch.ops.strobe.causal(query, key, value, 0.125)),
+        "strobe.operators.causal": host_microseconds(lambda: strobe.operators.causal(query, key, value, 0.125)),
         "torch.ops.strobe.attention": host_microseconds(lambda: strobe.attention(text, [query, key, value], [0.125])),
     }
+    with torch.inference_mode():
+        inside = [t.clone() for t in (query, key, value)]
+        result["torch.ops.strobe.causal, inference mode"] = host_microseconds(lambda: torch.ops.strobe.causal(*inside, 0.125))
+    try:
+        from flash_attn.cute.interface import flash_attn_func
+
+        swapped = [t.transpose(1, 2).contiguous() for t in qkv(64, 1, 1, "cuda")]
+        result["flash_attn.cute (FA4), causal"] = host_microseconds(lambda: flash_attn_func(*swapped, causal=True))
+    except Exception as error:
+        result["flash_attn.cute (FA4), causal"] = f"{type(error).__name__}: {error}"[:100]
     if arguments.flex:
         compiled, block_mask = torch.compile(flex_attention), create_block_mask(causal, 1, 1, 64, 64, device="cuda")
         result["torch.compile(flex_attention), its BlockMask made before"] = host_microseconds(
