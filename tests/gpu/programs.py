@@ -98,6 +98,14 @@ def sigmoid(t, scalars):
     return dict(out=p.to(t["v"].dtype) @ t["v"])
 
 
+def with_pair_bias(sizes):
+    return dict(sizes.usual(), pair_bias=sizes.random(sizes.b, sizes.h, sizes.sq, sizes.sk))
+
+
+def sigmoid_pair(t, scalars):
+    return dict(out=torch.sigmoid(scores(t, scalars) + t["pair_bias"]).to(t["v"].dtype) @ t["v"])
+
+
 def relu(t, scalars):
     s = scores(t, scalars)
     return dict(out=(s.clamp(min=0) / max(s.shape[-1], 1)).to(t["v"].dtype) @ t["v"])
@@ -234,6 +242,7 @@ PROGRAMS = {
     "differential_full": Program(two_heads, differential(False, False)),
     "sinks": Program(with_sink, sinks),
     "sigmoid": Program(usual, sigmoid, scaled(bias=-2.0)),
+    "sigmoid_pair": Program(with_pair_bias, sigmoid_pair),
     "relu": Program(usual, relu),
     "squared_relu": Program(usual, squared_relu),
     "linear": Program(usual, linear(False), lambda sizes: {}),

@@ -70,6 +70,8 @@ std::vector<Case> cases() {
             {"evoformer", 128, 128, ""},
             {"evoformer", 64, 64, "tile(i, 192) stream(j, 64) pair_bias: stage(3) gate: stage(2)"},
             {"evoformer", 40, 40, ""},
+            {"sigmoid_pair", 64, 64, ""},
+            {"sigmoid_pair", 64, 64, "tile(i, 128) stream(j, 64) pingpong(off) pair_bias: stage(2)"},
             {"mla", 192, 128, ""},
             {"full", 40, 40, ""},
             {"full", 72, 72, ""},
@@ -189,6 +191,26 @@ TEST(CudaElementTiles, AreChosenBySchedules) {
     EXPECT_NE(many.find("1 to 8 stages, or 0: no tiles of it"), std::string::npos) << many;
     const std::string zero = text_of("k: stage(0)");
     EXPECT_NE(zero.find("1 to 8 stages"), std::string::npos) << zero;
+}
+
+/** A program without a running maximum does its elementwise work in another order, around the wait for the sums. There,
+ * too, each tile of a bias is released in every way through the step: where a warpgroup has nothing to do with it, in the
+ * first step, and in the loop. */
+TEST(CudaElementTiles, AreReleasedInEveryStep) {
+    // Only what each thread releases by itself: who speaks for a warpgroup arrives under a predicate.
+    const std::string arrival = "\\n\\s*mbarrier\\.arrive\\.shared::cta\\.b64 _, \\[";
+    for (const char *turns : {"on", "off"}) {
+        int arrivals[2];
+        for (int staged = 0; staged < 2; staged++) {
+            const std::string schedule = std::string("tile(i, 128) stream(j, 64) pingpong(") + turns + ") pair_bias: stage(" +
+                                         (staged ? "2" : "0") + ")";
+            const CudaCompilation c = compile_cuda(instance_of({"sigmoid_pair", 64, 64, ""}).outputs, cuda_target(),
+                                                   parse_schedule(schedule), "program");
+            ASSERT_FALSE(c.general) << c.general_because;
+            arrivals[staged] = count(kernel_text(c, 0), arrival);
+        }
+        EXPECT_EQ(arrivals[1] - arrivals[0], 3) << "turns " << turns;
+    }
 }
 
 TileProgram tiles_of(const Case &c) {
