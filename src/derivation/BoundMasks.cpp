@@ -30,6 +30,32 @@ std::string describe(const Roles &roles, const MaskVerdict &v) {
     return text;
 }
 
+/** Sums and multiples of positions: what costs an element next to nothing to compare. */
+bool is_position(const Expr &e) {
+    const Add *sum = e.as<Add>();
+    const Sub *difference = e.as<Sub>();
+    const Mul *product = e.as<Mul>();
+    return sum          ? is_position(sum->a) && is_position(sum->b)
+           : difference ? is_position(difference->a) && is_position(difference->b)
+           : product    ? is_position(product->a) && is_const(product->b)
+                        : e.as<Variable>() || is_const(e);
+}
+
+/** |x| <= r of positions as x <= r and -x <= r: few tiles meet both edges of a window. */
+std::vector<Expr> sides_of(const Expr &condition) {
+    const LE *op = condition.as<LE>();
+    const LT *less = condition.as<LT>();
+    const Expr distance = op ? op->a : less ? less->a : Expr(), reach = op ? op->b : less ? less->b : Expr();
+    const Call *call = distance.defined() ? strip_casts(distance).as<Call>() : nullptr;
+    const bool splits = call && call->is_intrinsic(Call::abs) && distance.type() == Int(32) &&
+                        call->args[0].type() == Int(32) && is_position(call->args[0]);
+    if (!splits) {
+        return {condition};
+    }
+    const Expr x = call->args[0];
+    return op ? std::vector<Expr>{x <= reach, -x <= reach} : std::vector<Expr>{x < reach, -x < reach};
+}
+
 bool uses(const Expr &e, const Summary &s) {
     return expr_uses_var(e, s.name + ".min") || expr_uses_var(e, s.name + ".max");
 }
@@ -45,8 +71,10 @@ MaskVerdict bound_mask(const ReductionGraph &graph, const Roles &roles, const Ex
     verdict.full = truth.all;
     std::vector<Expr> verdicts = {verdict.dead, verdict.full};
     for (const Expr &condition : conjuncts(guard)) {
-        verdict.parts.push_back({condition, tile.of(condition).all});
-        verdicts.push_back(verdict.parts.back().full);
+        for (const Expr &side : sides_of(condition)) {
+            verdict.parts.push_back({side, tile.of(side).all});
+            verdicts.push_back(verdict.parts.back().full);
+        }
     }
     for (const Summary &s : tile.summaries) {
         if (std::any_of(verdicts.begin(), verdicts.end(), [&](const Expr &e) { return uses(e, s); })) {

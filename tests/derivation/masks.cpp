@@ -130,6 +130,18 @@ TEST(Masks, ConditionsAreParts) {
     EXPECT_EQ(f.bound(f.j < 256 || f.j <= f.i).parts.size(), 1u);
 }
 
+TEST(Masks, SidesOfAWindowAreParts) {
+    MaskFixture f(1000, 1000);
+    const MaskVerdict v = f.bound(Halide::abs(f.i - f.j) <= f.window);
+    ASSERT_EQ(v.parts.size(), 2u);
+    // A tile at one edge is full of what the other asks.
+    EXPECT_NE(text(v.parts[0].full), text(v.parts[1].full));
+    EXPECT_EQ(text(v.parts[0].full).find("j.hi"), std::string::npos) << v.parts[0].full;
+    EXPECT_EQ(text(v.parts[1].full).find("j.lo"), std::string::npos) << v.parts[1].full;
+    // Both sides of what is divided would cost an element twice.
+    EXPECT_EQ(f.bound(Halide::abs(f.i % f.width - f.j % f.width) <= f.window).parts.size(), 1u);
+}
+
 TEST(Masks, LengthsAreKnownPerBatch) {
     MaskFixture f(1000, 1000);
     const MaskVerdict v = f.bound(f.j < f.lengths(f.b));

@@ -167,6 +167,19 @@ TEST(CudaKernels, CopyNoColumnsBeyondTheRow) {
     }
 }
 
+/** A page a lane: as many copies in the code as for a tensor that lies in one piece. */
+TEST(CudaKernels, CopyPagesSideBySide) {
+    const auto copies = [](const CudaCompilation &c) {
+        int count = 0;
+        for (size_t at = 0; (at = c.ptx.find("cp.async.bulk.tensor.4d.shared", at)) != std::string::npos; at++) {
+            count++;
+        }
+        return count;
+    };
+    const CudaCompilation paged = compile_variant("paged", "bf16", 64, 64), whole = compile_variant("full", "bf16", 64, 64);
+    EXPECT_EQ(copies(paged) / int(paged.package.plans.size()), copies(whole) / int(whole.package.plans.size()));
+}
+
 /** The cost that the launcher compares, of a block of rows at a length. */
 double cost(const LaunchPlan &plan, int keys) {
     const int tile = plan.steps.at(0).divisor;

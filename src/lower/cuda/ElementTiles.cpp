@@ -160,7 +160,7 @@ void StreamKernel::produce_row_elements(Code &code, Elements &elements) {
         if (o.elements && !o.streamed) {
             const Expr stage = u32(8 * stage_of(o, works));
             code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, works) ^ u32(1)});
-            code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.stage_bytes())});
+            by_one(code, [&] { code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.stage_bytes())}); });
             produce_operand(code, elements, o, works);
         }
     }

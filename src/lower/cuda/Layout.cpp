@@ -24,7 +24,7 @@ int align(int x, int to) {
 StreamKernel::StreamKernel(const PreparedProgram &prepared, const Choices &choices, const PackageArguments &arguments,
                            KernelPackage &package, LaunchPlan &plan, KernelSpec &kernel, const BlockOrder &order)
     : prepared(prepared), program(prepared.program), pass(prepared.program.passes[0]), choices(choices),
-      arguments(arguments), package(package), plan(plan), kernel(kernel), params(arguments, kernel), order(order), parts(mask_parts(pass)) {
+      arguments(arguments), package(package), plan(plan), kernel(kernel), params(arguments, kernel), order(order), parts(mask_parts(pass, choices.row_groups())) {
     sort_ops();
     find_lane_partial();
     find_columns();

@@ -2,6 +2,8 @@
 
 #include "Dependence.h"
 
+#include <algorithm>
+
 namespace strobe::cuda {
 
 using namespace Halide;
@@ -16,20 +18,24 @@ void add(MaskPart &part, const MaskPart &condition) {
 
 }  // namespace
 
-std::vector<MaskPart> mask_parts(const StreamPass &pass) {
-    MaskPart positions;
-    std::vector<MaskPart> parts;
+std::vector<MaskPart> mask_parts(const StreamPass &pass, int row_groups) {
+    const size_t most = row_groups > 3 ? 3 : 4;
+    std::vector<MaskPart> parts, positions;
     for (const MaskPart &condition : pass.mask.parts) {
         if (!is_costly(condition.guard)) {
-            add(positions, condition);
-        } else if (static_cast<int>(parts.size()) < most_mask_parts - 1) {
+            positions.push_back(condition);
+        } else if (parts.size() < most - 1) {
             parts.push_back(condition);
         } else {
             add(parts.back(), condition);
         }
     }
-    if (positions.guard.defined()) {
-        parts.push_back(positions);
+    // The last one, the end of the keys, stays apart from the others if it can: few tiles meet it.
+    const size_t costly = parts.size(), room = std::min(most - costly, positions.size());
+    parts.resize(costly + room);
+    for (size_t n = 0; n < positions.size(); n++) {
+        const bool last = n + 1 == positions.size();
+        add(parts[costly + (last ? room - 1 : std::min(n, std::max<size_t>(room, 2) - 2))], positions[n]);
     }
     return parts.empty() ? std::vector<MaskPart>{{pass.mask.guard, pass.mask.full}} : parts;
 }

@@ -10,12 +10,10 @@
 
 namespace strobe::cuda {
 
-/** At most this many: a note has a bit for each and each warpgroup. */
-const int most_mask_parts = 3;
-
-/** What compares positions alone is one part, each condition that reads inputs or divides one of its own. Their
- * conjunction is the pass' mask; one that is always full for a pass without a mask. */
-std::vector<MaskPart> mask_parts(const StreamPass &pass);
+/** Each condition is one of its own, as far as notes have room: a bit for each part and each warpgroup of rows. Those
+ * that read inputs or divide come first, then those that compare positions. Their conjunction is the pass' mask; one
+ * part that is always full for a pass without a mask. */
+std::vector<MaskPart> mask_parts(const StreamPass &pass, int row_groups);
 
 }  // namespace strobe::cuda
 

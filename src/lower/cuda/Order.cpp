@@ -35,41 +35,94 @@ bool has(const std::vector<std::string> &names, const std::string &name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/** Warps of a block of the judging kernel. */
-const int judges = 8;
-
-int words_of(const StreamPass &pass) {
-    return 1 + static_cast<int>(mask_parts(pass).size());
+/** Warps of a block of the judging kernel: as many for each 64 rows. */
+int judges_of(int groups) {
+    return groups * ((8 + groups - 1) / groups);
 }
 
-/** Writes the code of the kernel that judges: a block of threads for an item, a warp for 64 rows and a chunk of
- * tiles, and then the next. */
-class Judge {
+int words_of(const StreamPass &pass, int groups) {
+    return 1 + static_cast<int>(mask_parts(pass, groups).size());
+}
+
+/** Loads that are the same for all tiles of a row. */
+class FindFixedLoads : public IRGraphVisitor {
+    using IRGraphVisitor::visit;
     const TileProgram &program;
     const MaskVerdict &mask;
+
+    bool is_fixed(const Expr &e) const {
+        const std::string &stream = program.stream.name;
+        return !expr_uses_var(e, stream + ".lo") && !expr_uses_var(e, stream + ".hi") &&
+               std::none_of(mask.summaries.begin(), mask.summaries.end(), [&](const Summary &s) {
+                   return expr_uses_var(e, s.name + ".min") || expr_uses_var(e, s.name + ".max");
+               });
+    }
+    void visit(const Call *op) override {
+        const bool known = std::any_of(found.begin(), found.end(), [&](const Expr &e) { return equal(e, op); });
+        if (op->call_type != Call::Image || !is_fixed(op)) {
+            IRGraphVisitor::visit(op);
+        } else if (!known && found.size() < most) {
+            found.push_back(op);
+        }
+    }
+
+public:
+    static const size_t most = 16;
+    std::vector<Expr> found;
+    FindFixedLoads(const TileProgram &program, const MaskVerdict &mask) : program(program), mask(mask) {
+    }
+};
+
+/** Puts values in the place of equal Exprs. */
+class ReplaceEqual : public IRMutator {
+    using IRMutator::visit;
+    const std::vector<Expr> &from;
+    const std::vector<Expr> &to;
+
+public:
+    ReplaceEqual(const std::vector<Expr> &from, const std::vector<Expr> &to) : from(from), to(to) {
+    }
+    Expr mutate(const Expr &e) override {
+        for (size_t n = 0; n < from.size(); n++) {
+            if (equal(e, from[n])) {
+                return to[n];
+            }
+        }
+        return IRMutator::mutate(e);
+    }
+    using IRMutator::mutate;
+};
+
+/** Writes the code of the kernel that judges: a block of threads for an item, and each warp for some chunks of the
+ * tiles that 64 of its rows meet. */
+class Judge {
+    const TileProgram &program;
+    MaskVerdict mask;
     const BlockOrder &order;
     const PackageArguments &arguments;
     const KernelPackage &package;
     KernelParameters &parameters;
     Code &code;
     Elements &elements;
-    const std::vector<MaskPart> parts;
-    const int groups;
+    std::vector<MaskPart> parts;
+    const int groups, judges;
     Expr exact;  // the summaries are what they say
 
     static Expr lane() {
         return thread_index() % 32;
     }
 
-    /** The least and greatest of what the verdicts read, over the rows and over the lane's tile. */
-    void load_summaries() {
-        exact = const_true();
+    /** The least and greatest of what the verdicts read, over the rows or over the lane's tile. */
+    void load_summaries(bool of_rows) {
         for (const Summary &summary : mask.summaries) {
             const std::string least = plain(summary.name) + "_least", greatest = plain(summary.name) + "_greatest";
-            if (summary.axis == program.query.name) {
+            if ((summary.axis == program.query.name) != of_rows) {
+                continue;
+            }
+            const Type type = summary_type(program, summary);
+            if (of_rows) {
                 reduce_over_rows(code, elements, program, summary, 64, elements.last_row(), least, greatest);
             } else {
-                const Type type = summary_type(program, summary);
                 const Expr at = summary_address(
                     program, summary, arguments, package, parameters,
                     parameters.workspace(order.summaries.at(summary.name)), Code::get_int("tile"),
@@ -78,8 +131,36 @@ class Judge {
                 code.set(greatest, device::call(type, "load_workspace", {}, {at + UIntImm::make(UInt(64), 4)}));
             }
             bind_summary(elements, program, summary, least, greatest);
-            const Type type = summary_type(program, summary);
             exact = exact && is_exact(summary.load.type(), device::get(type, least, 0), device::get(type, greatest, 0));
+        }
+    }
+
+    /** What the verdicts load that is the same for all tiles is loaded before them. Rows beyond the end have nothing. */
+    void load_fixed() {
+        FindFixedLoads find(program, mask);
+        mask.dead.accept(&find);
+        for (const MaskPart &part : parts) {
+            part.full.accept(&find);
+        }
+        std::vector<Expr> values;
+        for (const Expr &load : find.found) {
+            const std::string name = "fixed_" + std::to_string(values.size());
+            const Type type = load.type(), word = word_type(type);
+            code.set(name, make_zero(word));
+            code.when(Code::get_int("query_lo") <= elements.last_row(), [&] {
+                const Expr value = elements.row_value(load, 0);
+                code.set(name, type.is_float() ? value : type.is_bool() ? select(value, 1, 0) : cast(word, value));
+            });
+            elements.bindings["$" + name] = [=]() -> Expr {
+                const Expr held = device::get(word, name, 0);
+                return type.is_float() ? held : type.is_bool() ? held != 0 : cast(type, held);
+            };
+            values.push_back(Variable::make(type, "$" + name));
+        }
+        ReplaceEqual replace(find.found, values);
+        mask.dead = replace.mutate(mask.dead);
+        for (MaskPart &part : parts) {
+            part.full = replace.mutate(part.full);
         }
     }
 
@@ -95,7 +176,7 @@ class Judge {
         code.when(device::ballot(Code::get_int("inside") != 0) != u32(0), [&] {
             // A lane without a tile looks at the last one.
             code.set("tile", min(tile, Code::get_int("tiles") - 1));
-            load_summaries();
+            load_summaries(false);
             set_tile(code, elements, program, Code::get_int("tile"));
             const auto vote = [&](size_t word, const Expr &condition) {
                 code.set("word_" + std::to_string(word), cast<int32_t>(device::ballot(condition)));
@@ -132,7 +213,8 @@ public:
     Judge(const TileProgram &program, const StreamPass &pass, const BlockOrder &order, const PackageArguments &arguments,
           const KernelPackage &package, KernelParameters &parameters, Code &code, Elements &elements)
         : program(program), mask(pass.mask), order(order), arguments(arguments), package(package), parameters(parameters),
-          code(code), elements(elements), parts(mask_parts(pass)), groups(program.query_tile / 64) {
+          code(code), elements(elements), parts(mask_parts(pass, program.query_tile / 64)), groups(program.query_tile / 64), judges(judges_of(groups)),
+          exact(const_true()) {
     }
 
     /** Registers of thread 0: "live_tiles", of the rows at "query_lo" and of the batch's coordinates, and the chunks
@@ -152,21 +234,23 @@ public:
                         0));
         code.set("live_tiles", Expr(0));
         code.set("chunk_end", Code::get_int("chunk_first"));
-        code.set("unit", thread_index() / 32);
-        const auto more = [&] { return Code::get_int("unit") < Code::get_int("chunk_count") * groups; };
+        code.set("group", thread_index() / 32 % groups);
+        code.set("query_lo", Code::get_int("block_lo") + Code::get_int("group") * 64);
+        set_range(code, elements, program, mask, "own_first", "own_count");
+        code.set("chunk", Code::get_int("chunk_first") + thread_index() / 32 / groups);
+        const auto more = [&] {
+            return Code::get_int("chunk") < Code::get_int("chunk_first") + Code::get_int("chunk_count");
+        };
         code.when(more(), [&] {
+            load_summaries(true);
+            load_fixed();
             code.loop(
                 "judge",
                 [&] {
-                    code.set("chunk", Code::get_int("unit") / groups);
-                    code.set("group", Code::get_int("unit") - Code::get_int("chunk") * groups);
-                    code.set("chunk", Code::get_int("chunk") + Code::get_int("chunk_first"));
-                    code.set("query_lo", Code::get_int("block_lo") + Code::get_int("group") * 64);
-                    set_range(code, elements, program, mask, "own_first", "own_count");
                     code.set("tile", Code::get_int("chunk") * chunk_tiles + lane());
                     judge();
                     store_words(keys);
-                    code.set("unit", Code::get_int("unit") + judges);
+                    code.set("chunk", Code::get_int("chunk") + judges / groups);
                 },
                 more);
         });
@@ -258,7 +342,7 @@ Stmt order_body(const TileProgram &program, const StreamPass &pass, const BlockO
     });
     Stmt body = elements.with_kernel_values(code.finish());
     body = LetStmt::make("shared_base", device::call(UInt(32), "shared_base"), body);
-    body = For::make("k" + gpu_thread_name(0), 0, 32 * judges, ForType::GPUThread, Partition::Never, DeviceAPI::CUDA, body);
+    body = For::make("k" + gpu_thread_name(0), 0, 32 * judges_of(program.query_tile / 64), ForType::GPUThread, Partition::Never, DeviceAPI::CUDA, body);
     return For::make("k" + gpu_block_name(0), 0, 1, ForType::GPUBlock, Partition::Never, DeviceAPI::CUDA, body);
 }
 
@@ -302,14 +386,14 @@ BlockOrder add_order_kernel(const TileProgram &program, const StreamPass &pass, 
     chunks.element_bytes = 8;
     verdicts.elements = items;
     verdicts.elements.push_back(arguments.extent_of(program.stream, program.stream_tile * chunk_tiles));
-    verdicts.element_bytes = 4 * words_of(pass) * (program.query_tile / 64);
+    verdicts.element_bytes = 4 * words_of(pass, program.query_tile / 64) * (program.query_tile / 64);
     for (const WorkspaceSpec &spec : {counts, lists, chunks, verdicts}) {
         plan.workspaces.push_back(spec);
     }
     KernelSpec kernel;
     kernel.entry = entry + "_order";
-    kernel.threads = 32 * judges;
-    kernel.shared_bytes = 8 * judges;
+    kernel.threads = 32 * judges_of(program.query_tile / 64);
+    kernel.shared_bytes = 8 * judges_of(program.query_tile / 64);
     kernel.work = items;
     kernel.overlaps = true;
     plan.kernels.push_back(kernel);

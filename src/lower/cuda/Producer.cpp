@@ -58,54 +58,47 @@ void StreamKernel::produce_operand(Code &code, Elements &elements, const Operand
             args.push_back(!o.streamed || moves(at) ? simplify(elements.row_value(at, 0) + (d == 0 ? 64 * p : 0))
                                                     : Code::get_int("at_" + plain(o.name), static_cast<int>(d)));
         }
-        code.run("tensor_load", {std::to_string(rank)}, args);
+        by_one(code, [&] { code.run("tensor_load", {std::to_string(rank)}, args); });
     }
 }
 
-/** Copies a tile page by page. Several pages are looked up at a time, so that the latencies overlap. Behind the
- * stream's end there are zeros. */
+/** Pages are looked up and copied by a lane each. */
+bool StreamKernel::copies_by_warp() const {
+    return std::any_of(operands.begin(), operands.end(), [](const Operand &o) { return o.page_rows > 0; });
+}
+
+/** Copies a tile page by page, a page a lane. Behind the stream's end there are zeros. */
 void StreamKernel::produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full) {
     const Call *call = o.load.as<Call>();
     const std::string &stream = program.stream.name;
     const Expr end = elements.row_value(program.stream.min + program.stream.extent, 0);
-    const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows, at_once = 2;
+    const int rank = static_cast<int>(call->args.size()), copies = o.rows / o.page_rows;
+    const Expr lane = thread_index() % 32, first = Code::get_int("page_row");
     const auto streamed = [&](int d) { return d != o.page_dim && expr_uses_var(call->args[d], stream); };
-    elements.bindings["$row"] = [] { return Code::get_int("page_row"); };
-    const auto look_up = [&](int n) {
-        code.set("page_row", max(min(Code::get_int("stream_lo") + n * o.page_rows, end - 1), 0));
+    elements.bindings["$row"] = [&] { return max(min(first, end - 1), 0); };
+    code.when(lane < copies, [&] {
+        code.set("page_row", Code::get_int("stream_lo") + lane * o.page_rows);
         for (int d = 1; d < rank; d++) {
             if (streamed(d)) {
                 const Expr at = substitute(stream, Variable::make(Int(32), "$row"), call->args[d]);
-                code.set("page", n % at_once * rank + d, elements.row_value(at, 0));
+                code.set("page", d, elements.row_value(at, 0));
             }
         }
-    };
-    const auto copy = [&](int n, int p) {
-        const Expr first = Code::get_int("stream_lo") + n * o.page_rows;
-        std::vector<Expr> args = {to + u32(Expr(p * o.panel_bytes() + n * o.page_rows * 128)),
-                                  params.tensor_map(p + 1 < o.panels() ? o.tensor_map : o.last_map), full, Expr(64 * p)};
-        for (int d = 1; d < rank; d++) {
-            const Expr fixed = coordinate(o, d), beyond = params.extent(call->param.name(), d);
-            // A tile of several pages begins with one; one of several tiles begins inside.
-            const Expr inside = o.rows > o.page_rows ? Expr(0) : first % call->args[o.page_dim].as<Mod>()->b;
-            args.push_back(d == o.page_dim   ? select(first < end, inside, beyond)
-                           : streamed(d)     ? Code::get_int("page", n % at_once * rank + d)
-                           : is_const(fixed) ? fixed
-                                             : Code::get_int("at_" + plain(o.name), d));
-        }
-        code.run("tensor_load", {std::to_string(rank)}, args);
-    };
-    for (int first = 0; first < copies; first += at_once) {
-        code.run("keep_apart", {}, {Code::get_int("iteration")});
-        for (int n = first; n < std::min(first + at_once, copies); n++) {
-            look_up(n);
-        }
-        for (int n = first; n < std::min(first + at_once, copies); n++) {
-            for (int p = 0; p < o.panels(); p++) {
-                copy(n, p);
+        for (int p = 0; p < o.panels(); p++) {
+            std::vector<Expr> args = {to + u32(Expr(p * o.panel_bytes())) + u32(lane * (o.page_rows * 128)),
+                                      params.tensor_map(p + 1 < o.panels() ? o.tensor_map : o.last_map), full, Expr(64 * p)};
+            for (int d = 1; d < rank; d++) {
+                const Expr fixed = coordinate(o, d), beyond = params.extent(call->param.name(), d);
+                // A tile of several pages begins with one; one of several tiles begins inside.
+                const Expr inside = o.rows > o.page_rows ? Expr(0) : first % call->args[o.page_dim].as<Mod>()->b;
+                args.push_back(d == o.page_dim   ? select(first < end, inside, beyond)
+                               : streamed(d)     ? Code::get_int("page", d)
+                               : is_const(fixed) ? fixed
+                                                 : Code::get_int("at_" + plain(o.name), d));
             }
+            code.run("tensor_load", {std::to_string(rank)}, args);
         }
-    }
+    });
 }
 
 /** Copies a tile that was computed beforehand, as it will lie in shared memory. */
@@ -120,7 +113,9 @@ void StreamKernel::produce_prepared(Code &code, Elements &elements, const Operan
     }
     const Expr number = prepared_tile_number(*o.prepared, program, arguments, package, params, tile, outer);
     const Expr bytes = cast<uint64_t>(number) * UIntImm::make(UInt(64), o.stage_bytes());
-    code.run("bulk_load", {}, {to, params.workspace(o.prepared->workspace) + bytes, u32(Expr(o.stage_bytes())), full});
+    by_one(code, [&] {
+        code.run("bulk_load", {}, {to, params.workspace(o.prepared->workspace) + bytes, u32(Expr(o.stage_bytes())), full});
+    });
 }
 
 /** Copies the streamed operands of the tile at register "stream_lo": those that scores need, those that they do not, or
@@ -131,10 +126,12 @@ void StreamKernel::produce_tile(Code &code, Elements &elements, bool early, bool
         if (o.streamed && (o.early ? early : late)) {
             const Expr stage = u32(8 * stage_of(o, iteration));
             code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
-            if (scans() && &o == first_streamed()) {
-                write_note(code);
-            }
-            code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.copied_bytes())});
+            by_one(code, [&] {
+                if (scans() && &o == first_streamed()) {
+                    write_note(code);
+                }
+                code.run("barrier_expect", {}, {barrier(o.full) + stage, u32(o.copied_bytes())});
+            });
             produce_operand(code, elements, o, iteration);
         }
     }
@@ -152,8 +149,8 @@ void StreamKernel::draw_ticket(Code &code) {
     });
 }
 
-/** The walk of one thread. Where tiles must be judged at run time, another warp does
- * that, ahead of it, and draws the tickets. */
+/** The walk of one thread, or, where pages are copied, of one warp, whose first lane does all but that. Where tiles must
+ * be judged at run time, another warp does that, ahead of it, and draws the tickets. */
 Stmt StreamKernel::producer() {
     Code code;
     Elements elements(program, params, code);
@@ -194,13 +191,15 @@ Stmt StreamKernel::producer() {
             }
             slot_free();
             const std::vector<std::string> registers = slot_registers();
-            for (size_t n = 0; n < registers.size(); n++) {
-                code.run("store_shared", {}, {slot_address(n), Code::get_int(registers[n])});
-            }
+            by_one(code, [&] {
+                for (size_t n = 0; n < registers.size(); n++) {
+                    code.run("store_shared", {}, {slot_address(n), Code::get_int(registers[n])});
+                }
+            });
             if (rows_prepared) {
                 set_coordinates(code, elements);
             }
-            code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)});
+            by_one(code, [&] { code.run("barrier_expect", {}, {rows_full(), u32(row_bytes)}); });
             for (const Operand &o : operands) {
                 if (is_row_operand(o) && !o.in_block()) {
                     produce_operand(code, elements, o, Code::get_int("works"));
@@ -214,7 +213,11 @@ Stmt StreamKernel::producer() {
                 produce_row_elements(code, elements);
                 receive_batch(code);
             } else {
-                draw_ticket(code);
+                by_one(code, [&] { draw_ticket(code); });
+                if (copies_by_warp()) {
+                    code.run("sync_warp");
+                    code.set("ticket", device::shuffle_from(Code::get_int("ticket"), 0));
+                }
                 produce_range(code, elements);
                 produce_row_elements(code, elements);
                 code.set("work", Code::get_int("ticket") + params.grid_size());
@@ -223,9 +226,11 @@ Stmt StreamKernel::producer() {
         },
         [&] { return scans() ? Code::get_int("work") >= 0 : Code::get_int("work") < total_work(); });
     slot_free();
-    code.run("store_shared", {}, {slot_address(0), Expr(-1)});
-    code.run("barrier_arrive", {}, {rows_full()});
-    Stmt body = IfThenElse::make(thread_index() == 0, elements.with_kernel_values(code.finish()));
+    by_one(code, [&] {
+        code.run("store_shared", {}, {slot_address(0), Expr(-1)});
+        code.run("barrier_arrive", {}, {rows_full()});
+    });
+    Stmt body = IfThenElse::make(thread_index() < (copies_by_warp() ? 32 : 1), elements.with_kernel_values(code.finish()));
     if (scans()) {
         body = Block::make(body, IfThenElse::make(thread_index() / 32 == 1, scanner()));
     }
@@ -235,11 +240,15 @@ Stmt StreamKernel::producer() {
     return Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}), body);
 }
 
-/** Copies the tiles of the block's range, the last first. What the sums need follows a tile behind, since its stages are
- * free that much later; in the order of tiles it would hold up the next scores. (With a single stage a tile that is
- * skipped needs all its operands before the next one's.) */
+/** What the sums need follows a tile behind, since its stages are free that much later; in the order of tiles it would
+ * hold up the next scores. (With a single stage a tile that is skipped needs all its operands before the next one's.) */
+int StreamKernel::tiles_behind() const {
+    return choices.stages > 1 ? 1 : 0;
+}
+
+/** Copies the tiles of the block's range, the last first. */
 void StreamKernel::produce_range(Code &code, Elements &elements) {
-    const int behind = choices.stages > 1 ? 1 : 0;
+    const int behind = tiles_behind();
     const Expr step = Code::get_int("step"), count = Code::get_int("tile_count");
     code.set("step", Expr(0));
     code.when(count > 0, [&] {

@@ -145,9 +145,10 @@ void StreamKernel::set_note(Code &code) {
     }
 }
 
-/** Passes on the notes of a chunk's live tiles, each by the lane that has it. */
+/** Adds the notes of a chunk's live tiles to the batch, each by the lane that has it. A batch holds those of several
+ * chunks, or a sparse mask would keep everybody busy with passing on batches. */
 void StreamKernel::send_chunk(Code &code) {
-    const Expr lane = thread_index() % 32, live = Code::get_int("live");
+    const Expr lane = thread_index() % 32, live = Code::get_int("live"), filled = Code::get_int("filled");
     code.set("live", Expr(0));
     for (int w = 0; w < choices.row_groups(); w++) {
         code.set("live", live | Code::get_int(word_of("word", w, 0)));
@@ -157,11 +158,16 @@ void StreamKernel::send_chunk(Code &code) {
     code.set("count", cast<int32_t>(popcount(u32(live))));
     const Expr is_last = Code::get_int("is_last") != 0 && Code::get_int("before") == Code::get_int("count") - 1;
     code.set("note", Code::get_int("note") | select(is_last, 1, 0));
-    begin_batch(code);
-    code.when(((live >> u32(lane)) & 1) != 0, [&] {
-        code.run("store_shared", {}, {batch_address(3) + u32(Code::get_int("before") * 4), Code::get_int("note")});
+    code.when(filled + Code::get_int("count") > chunk_tiles, [&] {
+        end_batch(code, filled, Expr(0));
+        code.set("filled", Expr(0));
     });
-    end_batch(code, Code::get_int("count"), Code::get_int("is_last"));
+    code.when(filled == 0, [&] { begin_batch(code); });
+    code.when(((live >> u32(lane)) & 1) != 0, [&] {
+        code.run("store_shared", {}, {batch_address(3) + u32((filled + Code::get_int("before")) * 4), Code::get_int("note")});
+    });
+    code.set("filled", filled + Code::get_int("count"));
+    code.when(Code::get_int("is_last") != 0, [&] { end_batch(code, filled, Expr(1)); });
 }
 
 /** Passes on the chunks of this step that have live tiles. The block's last chunk has one, if there is any. */
@@ -209,6 +215,7 @@ Stmt StreamKernel::scanner() {
             order_ticket(code, program, order, arguments, package, params);
             load_chunks(code, order, params);
             code.set("step", Expr(0));
+            code.set("filled", Expr(0));
             code.set("first_batch", Code::get_int("batches"));
             const Expr count = Code::get_int("chunk_count");
             code.when(count == 0, [&] {
@@ -272,7 +279,10 @@ void StreamKernel::receive_batch(Code &code) {
 }
 
 void StreamKernel::release_batch(Code &code) {
-    code.run("barrier_arrive", {}, {batch_barrier(true)});
+    if (copies_by_warp()) {
+        code.run("sync_warp");  // all have read it
+    }
+    by_one(code, [&] { code.run("barrier_arrive", {}, {batch_barrier(true)}); });
     code.set("batches", Code::get_int("batches") + 1);
 }
 
@@ -298,18 +308,30 @@ void StreamKernel::emit_nothing(Code &code) {
         if (o.streamed) {
             const Expr stage = u32(8 * stage_of(o, iteration));
             code.run("barrier_wait", {}, {barrier(o.empty) + stage, phase_of(o, iteration) ^ u32(1)});
-            if (&o == first) {  // its full barrier lets the consumers read the note
-                code.set("note", Expr(-1));
-                write_note(code);
-            }
-            code.run("barrier_arrive", {}, {barrier(o.full) + stage});
+            by_one(code, [&] {
+                if (&o == first) {  // its full barrier lets the consumers read the note
+                    code.set("note", Expr(-1));
+                    write_note(code);
+                }
+                code.run("barrier_arrive", {}, {barrier(o.full) + stage});
+            });
         }
     }
     code.set("iteration", iteration + 1);
 }
 
-/** Copies the tiles that are live for any warpgroup, in order. The block's first batch has been received. */
+/** Copies the tiles that are live for any warpgroup, in order. The block's first batch has been received. Inside of a
+ * batch what the sums need follows a tile behind, as in produce_range. */
 void StreamKernel::produce_judged(Code &code, Elements &elements) {
+    const int behind = tiles_behind();
+    const auto produce_late = [&] {  // of the tile before
+        code.set("next_lo", Code::get_int("stream_lo"));
+        code.set("stream_lo", Code::get_int("late_lo"));
+        code.set("iteration", Code::get_int("iteration") - 1);
+        produce_tile(code, elements, false, true);
+        code.set("iteration", Code::get_int("iteration") + 1);
+        code.set("stream_lo", Code::get_int("next_lo"));
+    };
     code.loop(
         "batches",
         [&] {
@@ -322,11 +344,18 @@ void StreamKernel::produce_judged(Code &code, Elements &elements) {
                         const Expr address = batch_address(3) + u32(Code::get_int("at") * 4);
                         code.set("note", device::call(Int(32), "load_shared", {}, {address}));
                         set_tile(code, elements, program, Code::get_int("note") >> note_bits());
-                        produce_tile(code, elements, true, true);
+                        produce_tile(code, elements, true, behind == 0);
+                        if (behind > 0) {
+                            code.when(Code::get_int("at") > 0, produce_late);
+                        }
+                        code.set("late_lo", Code::get_int("stream_lo"));
                         code.set("iteration", Code::get_int("iteration") + 1);
                         code.set("at", Code::get_int("at") + 1);
                     },
                     [&] { return Code::get_int("at") < Code::get_int("batch_notes"); });
+                if (behind > 0) {
+                    produce_late();
+                }
             });
             code.set("more_batches", 1 - Code::get_int("batch_last"));
             release_batch(code);

@@ -253,6 +253,16 @@ private:
     int arrivals(int n) const;
     void clear_ends(Code &code);
     Stmt producer();
+    bool copies_by_warp() const;
+    /** What one thread does for all: the copying one, or the first of its warp. */
+    template<typename Body>
+    void by_one(Code &code, Body body) {
+        if (copies_by_warp()) {
+            code.when(thread_index() == 0, body);
+        } else {
+            body();
+        }
+    }
     void produce_prepared(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
     void produce_pages(Code &code, Elements &elements, const Operand &o, const Expr &to, const Expr &full);
     Expr coordinate(const Operand &o, size_t d) const;
@@ -261,6 +271,7 @@ private:
         return !o.streamed && !o.elements;
     }
     void set_coordinates(Code &code, Elements &elements);
+    int tiles_behind() const;
     void produce_range(Code &code, Elements &elements);
     void produce_tile(Code &code, Elements &elements, bool early, bool late);
     void produce_operand(Code &code, Elements &elements, const Operand &o, const Expr &iteration);
