@@ -1,7 +1,8 @@
 """What a function depends on, as a key: so that a trace can be used again.
 
 The walk covers code, defaults, closure cells and the globals that the code names. Numbers and strings count by
-value; tensors by type and rank, and are collected; anything else makes the function unknown, and it is traced at every call.
+value; tensors are collected, and count by which are the same (their types and ranks are compared where a program is looked for);
+anything else makes the function unknown, and it is traced at every call.
 """
 
 from __future__ import annotations
@@ -65,12 +66,19 @@ def _walk(value: Any, tensors: list[torch.Tensor], seen: set[int]) -> Any:
     raise _Unknown
 
 
-def _tensor(value: torch.Tensor, tensors: list[torch.Tensor]) -> Any:
+def _place(value: torch.Tensor, tensors: list[torch.Tensor]) -> int:
+    """Among the tensors, or behind them."""
     for n, known in enumerate(tensors):
         if known is value:
-            return ("tensor", n)
-    tensors.append(value)
-    return ("tensor", len(tensors) - 1, value.dtype, value.dim(), value.numel() == 1)
+            return n
+    return len(tensors)
+
+
+def _tensor(value: torch.Tensor, tensors: list[torch.Tensor]) -> int:
+    place = _place(value, tensors)
+    if place == len(tensors):
+        tensors.append(value)
+    return place  # an int: numbers are kept with their kind
 
 
 def _function(f: types.FunctionType, tensors: list[torch.Tensor], seen: set[int]) -> Any:
@@ -105,12 +113,8 @@ def _simple(f: types.FunctionType, names: tuple[str, ...], tensors: list[torch.T
     for n, value in enumerate(values):
         kind = type(value)
         if kind is torch.Tensor or kind is torch.nn.Parameter:
-            part: Any = None
-            for place, known in enumerate(tensors):
-                if known is value:
-                    part = ("tensor", place)
-            if part is None:
-                part = ("tensor", len(tensors), value.dtype, value.dim(), value.numel() == 1)
+            part: Any = _place(value, tensors) if tensors else 0
+            if part == len(tensors):
                 tensors.append(value)
         elif kind is int or kind is float or kind is bool:
             part = (kind, repr(value))

@@ -52,9 +52,10 @@ def _from(start, digits: tuple = ()) -> Index:
 class Elements:
     """One attempt to read: the algorithm so far, its axes, and the tensors that it is passed."""
 
-    def __init__(self, end: Node, splits: dict[tuple, list]):
+    def __init__(self, end: Node, splits: dict[tuple, list], unsized: set[tuple]):
         self.end = end
         self.splits = splits  # the n-th axis made -> sizes of its parts
+        self.unsized = unsized  # axes whose size no tensor has
         self.algorithm = Algorithm("attention")
         self.axes: list[Axis] = []
         self.size_names: list[tuple[Any, str]] = []
@@ -76,7 +77,7 @@ class Elements:
         if key in self.splits:
             parts = [self.axis(s, kind, (*key, n)) for n, s in enumerate(self.splits[key])]
             return Index(tuple(d for p in parts for d in p.digits))
-        constant = kind == "feature" and isinstance(size, int)
+        constant = isinstance(size, int) and (kind == "feature" or key in self.unsized)
         if kind == "feature" and not constant:
             self.problem = f"the feature size {size} is not a constant"
         axis.name = f"x{len(self.axes)}"
@@ -186,7 +187,14 @@ class Elements:
         if name in ("_to_copy", "convert_element_type"):
             return self._convert(self.element(node.args[0], index), dtype_of(node))
         if name in VIEWS:
-            source, inner = through_view(node, index)
+            try:
+                source, inner = through_view(node, index)
+            except NotRegion:
+                if {"row", "stream"} <= {axis.kind for part in index for axis in part.axes()}:
+                    raise
+                # A view of a part of a dimension, say: it is passed as it is.
+                self.inner.discard(node)
+                return self.leaf(node, index)
             return self.element(source, inner)
         if name == "index":
             return self._gather(node, index)

@@ -37,6 +37,13 @@ class Refine(Exception):
         self.axis, self.sizes = axis, sizes
 
 
+class Unsized(Exception):
+    """No tensor that is passed has an axis's size: it must be a constant."""
+
+    def __init__(self, axis: "Axis"):
+        self.axis = axis
+
+
 def same(a, b) -> bool:
     if isinstance(a, int) and isinstance(b, int):
         return a == b

@@ -43,10 +43,12 @@ class Trace:
 
     def __init__(self, known: list[torch.Tensor], algorithm: Algorithm, axes: list[Expr]):
         self._algorithm, self._axes = algorithm, axes
-        self.constant_sizes: dict[str, dict[int, int]] = {}  # of a tensor: dimensions that are summed over
+        self.constant_sizes: dict[str, dict[int, int]] = {}  # of a tensor: dimensions whose size is a constant of the text
         self.tensors: list[torch.Tensor] = []  # captured, in the order of their first use
         self.fixed = False  # the result depends on values seen now; trace again at the next call
+        self.asked = False  # the function looked at types or ranks
         self._known = {id(t) for t in known}
+        self._dots = 0
 
     def name_of(self, tensor: torch.Tensor) -> str:
         """The name of a captured tensor in the text."""
@@ -63,7 +65,7 @@ class Trace:
         length = a.tensor.shape[-1]
         if a.tensor.dim() != len(a.indices) + 1 or b.tensor.dim() != len(b.indices) + 1 or b.tensor.shape[-1] != length:
             refuse("an inner product takes two vectors of one length: index all dimensions but the last of both")
-        n = len(self.constant_sizes)
+        n = self._dots = self._dots + 1
         over = self._algorithm.axis(f"r{n}", length)
         factors = []
         for vector in (a, b):
@@ -230,7 +232,7 @@ def lift(trace: Trace, value) -> Proxy:
     if isinstance(value, torch.Tensor):
         if value.numel() != 1:
             refuse(f"a tensor of shape {tuple(value.shape)} meets a scalar; index it, for example tensor[q_idx]")
-        return element_of(trace, value, (), (0,) * value.dim()) if value.dim() else _single(trace, value)
+        return _single(trace, value)
     if isinstance(value, Traced):
         value.refuse()
     if hasattr(value, "__index__"):
@@ -241,8 +243,12 @@ def lift(trace: Trace, value) -> Proxy:
 
 
 def _single(trace: Trace, tensor: torch.Tensor) -> Proxy:
-    """A tensor without dimensions is passed as one of a single element (see flex.py)."""
-    return Proxy(trace, ex.load(trace.name_of(tensor), (ex.const(0, "int32"),), DTYPES[tensor.dtype]))
+    """The one element of a tensor; without dimensions, it is passed with one."""
+    if tensor.dtype not in DTYPES:
+        refuse(f"captured tensors of {tensor.dtype} are not supported")
+    name, rank = trace.name_of(tensor), max(tensor.dim(), 1)
+    trace.constant_sizes.setdefault(name, {}).update({d: 1 for d in range(rank)})
+    return Proxy(trace, ex.load(name, (ex.const(0, "int32"),) * rank, DTYPES[tensor.dtype]))
 
 
 def is_python_number(value) -> bool:

@@ -19,7 +19,7 @@ from ._elements import Elements, Leaf
 from ._expr import Expr
 from ._membership import Membership
 from ._nodes import (
-    POINTWISE, SDPA, SOFTMAX, ZERO, Index, NotRegion, Refine, dtype_of, expr_of, is_one, name_of, operands, same, shape_of, summed_product
+    POINTWISE, SDPA, SOFTMAX, ZERO, Index, NotRegion, Refine, Unsized, dtype_of, expr_of, is_one, name_of, operands, same, shape_of, summed_product
 )
 from .errors import TraceError
 
@@ -180,6 +180,10 @@ class Attempt(Elements):
         self.algorithm.func("out", [ex.axis(a.name) for a in reversed(digits)], value)
         if len(digits) > 8:
             raise NotRegion(f"a result of {len(digits)} dimensions")
+        declared = {s for leaf in self.leaves for s in leaf.sizes}
+        for axis in self.axes:
+            if isinstance(axis.size, int) and isinstance(axis.declared, str) and axis.declared not in declared:
+                raise Unsized(axis)
         for leaf in self.leaves:
             names = [s if s is not None else f"{leaf.name}_n{n}" for n, s in enumerate(leaf.sizes)]
             self.algorithm.tensor(leaf.name, DTYPES[dtype_of(leaf.node)], list(reversed(names)))
@@ -197,6 +201,7 @@ class Reader:
     def __init__(self, end: Node):
         self.end = end
         self.splits: dict[tuple, list] = {}
+        self.unsized: set[tuple] = set()
         self.latest: Optional[Attempt] = None
 
     def read(self) -> Region:
@@ -205,6 +210,8 @@ class Reader:
                 return self._read()
             except Refine as refine:
                 self.splits[refine.axis.key] = refine.sizes
+            except Unsized as unsized:
+                self.unsized.add(unsized.axis.key)
             except (NotRegion, TraceError) as error:
                 # Before any reduction along the keys was met, it is no attention.
                 met = self.latest is not None and self.latest.reductions
@@ -214,7 +221,7 @@ class Reader:
         raise NotRegion("its views split axes without end")
 
     def _attempt(self) -> Attempt:
-        self.latest = Attempt(self.end, self.splits)
+        self.latest = Attempt(self.end, self.splits, self.unsized)
         return self.latest
 
     def _read(self) -> Region:

@@ -24,7 +24,7 @@ _FACTORIES = {torch.tensor, torch.scalar_tensor, torch.full, torch.zeros, torch.
 
 
 def _harmless(func) -> bool:
-    """Asks only for what the cache of traces compares."""
+    """Asks only for what a cached trace can be compared by."""
     owner = getattr(func, "__self__", None)
     return func is torch.Tensor.dim or getattr(owner, "__name__", "") in ("dtype", "device", "ndim", "layout", "is_cuda")
 
@@ -48,7 +48,9 @@ class _Mode(TorchFunctionMode):
                 e = ex.const(value.item(), "float32" if dtype in ("float16", "bfloat16") else dtype)
                 return Proxy(self.trace, e)
             return value
-        if not _harmless(func):
+        if _harmless(func):
+            self.trace.asked = True
+        else:
             self.trace.fixed = True  # computed from values or sizes that may change
         return func(*args, **kwargs)
 

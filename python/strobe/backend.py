@@ -147,8 +147,9 @@ def _node_of_size(graph: torch.fx.Graph, size, region: Region):
     return -1
 
 
-def _candidates(gm: GraphModule) -> list[Region]:
-    regions = []
+def _candidates(gm: GraphModule) -> tuple[list[Region], list[tuple[Node, str]]]:
+    """Regions that can be computed, and why others cannot."""
+    regions, left = [], []
     for node in [n for n in gm.graph.nodes if is_end(n)]:
         try:
             if not isinstance(node.meta["val"], torch.Tensor) and any(
@@ -162,31 +163,33 @@ def _candidates(gm: GraphModule) -> list[Region]:
             regions.append(region)
         except (NotRegion, StrobeError) as error:
             if str(error):
-                _note(Finding(node.name, False, str(error).strip(), _where(node)))
-    return regions
+                left.append((node, str(error).strip()))
+    return regions, left
 
 
 def fuse(gm: GraphModule) -> int:
     """Replaces what can be fused in an ATen graph with operators; gives how many. Notes every finding."""
-    regions = _candidates(gm)
+    regions, left = _candidates(gm)
     while True:
-        left = [(r, user) for r in regions if (user := _materialized_for(r, regions)) is not None]
-        if not left:
+        used = [(r, user) for r in regions if (user := _materialized_for(r, regions)) is not None]
+        if not used:
             break
-        for region, user in left:
-            why = f"its weights are also used by {user.name}, which is not fused"
-            _note(Finding(region.node.name, False, why, _where(region.node)))
-        regions = [r for r in regions if all(r is not l for l, _ in left)]
-    count = 0
+        left += [(r.node, f"its weights are also used by {user.name}, which is not fused") for r, user in used]
+        regions = [r for r in regions if all(r is not u for u, _ in used)]
+    count, inner = 0, set()
     for region in regions:
         try:
             _replace(gm.graph, region)
         except (NotRegion, StrobeError) as error:
-            _note(Finding(region.node.name, False, str(error), _where(region.node)))
+            left.append((region.node, str(error)))
             continue
         count += 1
+        inner |= region.inner
         what = f"{len(region.leaves)} tensors, {len(region.inner)} nodes"
         _note(Finding(region.node.name, True, what, _where(region.node), region.text))
+    for node, why in left:
+        if node not in inner:  # scores, say, that are no attention by themselves, but part of one
+            _note(Finding(node.name, False, why, _where(node)))
     if count:
         gm.graph.eliminate_dead_code()
         gm.recompile()

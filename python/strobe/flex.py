@@ -39,9 +39,10 @@ class Family:
     number: int
     captured: tuple[int, ...]  # positions among the tensors that the functions hold
     call: Callable  # of _library.family_call
+    types: Optional[tuple] = None  # of the tensors that the functions hold, if they asked for them
 
 
-_families: dict[Any, tuple[Family, ...]] = {}  # several where it depends on types which tensors are read
+_families: dict[Any, tuple[Family, ...]] = {}  # several where types decide what is done
 _lock = threading.RLock()
 _announced: set[str] = set()
 _is_compiling, _grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled  # found faster than in torch
@@ -157,6 +158,8 @@ def _call_again(family: Family, query, key, value, held: list[torch.Tensor], sca
     """The output or outputs if a program of the family fits; else None: what follows finds out why. This is each call's path."""
     if type(query) not in _PLAIN_TENSORS or type(key) not in _PLAIN_TENSORS or type(value) not in _PLAIN_TENSORS:
         return None
+    if family.types is not None and family.types != _types_of(held):
+        return None
     captured = [held[n] for n in family.captured] if family.captured else ()
     if _grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad
                                     or any(t.requires_grad for t in captured)):
@@ -177,7 +180,7 @@ def _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wante
     _check(query, key, value, enable_gqa)
     _check_gradients(query, key, value, held)
     scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
-    text, captured, fixed = _trace(score_mod, mask_mod, _shape_key(query, key, value, enable_gqa, scale), *wanted, held)
+    text, captured, trace = _trace(score_mod, mask_mod, _shape_key(query, key, value, enable_gqa, scale), *wanted, held)
     _check_gradients(query, key, value, captured)
     if sys.stderr.isatty():
         _announce(query.device)
@@ -186,18 +189,22 @@ def _first_call(query, key, value, score_mod, mask_mod, scale, enable_gqa, wante
             outputs = attention(text, [query, key, value, *captured], [scale])
     except RuntimeError as error:
         raise operator_error(error) from None
-    if family_key is not None and not fixed:
+    if family_key is not None and not trace.fixed:
         places = tuple(next(n for n, t in enumerate(held) if t is c) for c in captured)
-        _remember(family_key, text, places, len(outputs))
+        _remember(family_key, text, places, len(outputs), _types_of(held) if trace.asked else None)
     return outputs if len(outputs) > 1 else outputs[0]
 
 
-def _remember(family_key, text: str, captured: tuple[int, ...], outputs: int) -> None:
+def _types_of(tensors: list[torch.Tensor]) -> tuple:
+    return tuple((t.dtype, t.dim(), t.device.type, t.layout) for t in tensors)
+
+
+def _remember(family_key, text: str, captured: tuple[int, ...], outputs: int, types: Optional[tuple]) -> None:
     with _lock:
         families = _families.get(family_key, ())
-        family = next((f for f in families if f.captured == captured), None)
+        family = next((f for f in families if f.captured == captured and f.types == types), None)
         if family is None:
-            family = Family(int(ask("strobe_python_new_family")), captured, family_call(3 + len(captured), outputs))
+            family = Family(int(ask("strobe_python_new_family")), captured, family_call(3 + len(captured), outputs), types)
             _families[family_key] = (*families, family)
         ask("strobe_python_add_to_family", str(family.number), text)
 
@@ -285,7 +292,7 @@ def _check_gradients(query, key, value, captured: list[torch.Tensor]) -> None:
 
 
 def _trace(score_mod, mask_mod, shape_key, lse: bool, max_scores: bool, held):
-    """(text, captured tensors, whether the text holds for this call only)."""
+    """(text, captured tensors, what else the trace found)."""
     with _lock:
         try:
             return _build(score_mod, mask_mod, shape_key, lse, max_scores, held)
@@ -327,4 +334,4 @@ def _build(score_mod, mask_mod, shape_key, lse, max_scores, held):
     value = ex.load("v", [d, j, shared, kv_batch], dtype)
     softmax_attention(a, score, value, [i, h, b], j, d, dtype)
     outputs = ["out"] + (["lse"] if lse else []) + (["max_scores"] if max_scores else [])
-    return a.text(outputs), trace.tensors, trace.fixed
+    return a.text(outputs), trace.tensors, trace

@@ -48,16 +48,23 @@ def seconds_of(function):
     return time.perf_counter() - start
 
 
-def host_microseconds(function, calls=200, rounds=20):
-    """Time until the call returns. The device is idle at the start of a round and never more than a round behind."""
-    times = []
-    for _ in range(rounds + 2):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(calls):
+def host_microseconds(calls: dict, rounds=25, repeats=200):
+    """Of each call: the least time until it returns. The device is idle at the start of a round and never more than a round behind;
+    calls take turns, after a second in which the processor comes up to speed."""
+    end = time.perf_counter() + 1
+    while time.perf_counter() < end:
+        for function in calls.values():
             function()
-        times.append((time.perf_counter() - start) / calls * 1e6)
-    return round(statistics.median(times[2:]), 2)
+        torch.cuda.synchronize()
+    best = dict.fromkeys(calls, float("inf"))
+    for _ in range(rounds):
+        for name, function in calls.items():
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for _ in range(repeats):
+                function()
+            best[name] = min(best[name], (time.perf_counter() - start) / repeats * 1e6)
+    return {name: round(value, 2) for name, value in best.items()}
 
 
 def causal(b, h, q, k):
@@ -180,36 +187,41 @@ def _host_time(query, key, value, table, other):
     from strobe.flex import describe_flex_attention
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-    text = describe_flex_attention(query, key, value, None, causal)
-    result = {
-        "torch.neg, for scale": host_microseconds(lambda: torch.neg(query)),
-        "torch.lerp of three tensors, for scale": host_microseconds(lambda: torch.lerp(query, key, value)),
-        "scaled_dot_product_attention": host_microseconds(
-            lambda: torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)),
-        "strobe.flex_attention, causal": host_microseconds(lambda: strobe.flex_attention(query, key, value, block_mask=causal)),
-        "strobe.flex_attention, causal and a captured tensor": host_microseconds(
-            lambda: strobe.flex_attention(query, key, value, lambda s, b, h, q, k: s * table[h], causal)),
-        "strobe.flex_attention, causal and two captured tensors": host_microseconds(
-            lambda: strobe.flex_attention(query, key, value, lambda s, b, h, q, k: s * table[h] + other[h], causal)),
-        "torch.ops.strobe.causal": host_microseconds(lambda: torch.ops.strobe.causal(query, key, value, 0.125)),
-        "strobe.operators.causal": host_microseconds(lambda: strobe.operators.causal(query, key, value, 0.125)),
-        "torch.ops.strobe.attention": host_microseconds(lambda: strobe.attention(text, [query, key, value], [0.125])),
-    }
+    text, nothing = describe_flex_attention(query, key, value, None, causal), query[:, :, :0]
     with torch.inference_mode():
         inside = [t.clone() for t in (query, key, value)]
-        result["torch.ops.strobe.causal, inference mode"] = host_microseconds(lambda: torch.ops.strobe.causal(*inside, 0.125))
+    calls = {
+        "torch.neg, for scale": lambda: torch.neg(query),
+        "torch.empty_strided, for scale": lambda: torch.empty_strided((1, 1, 64, 64), (4096, 4096, 64, 1), device="cuda"),
+        "scaled_dot_product_attention": lambda: torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True),
+        "strobe.flex_attention, causal": lambda: strobe.flex_attention(query, key, value, block_mask=causal),
+        "the same for no queries: no launch": lambda: strobe.flex_attention(nothing, key, value, block_mask=causal),
+        "strobe.flex_attention, causal and a captured tensor": lambda: strobe.flex_attention(
+            query, key, value, lambda s, b, h, q, k: s * table[h], causal),
+        "strobe.flex_attention, causal and two captured tensors": lambda: strobe.flex_attention(
+            query, key, value, lambda s, b, h, q, k: s * table[h] + other[h], causal),
+        "torch.ops.strobe.causal": lambda: torch.ops.strobe.causal(query, key, value, 0.125),
+        "strobe.operators.causal": lambda: strobe.operators.causal(query, key, value, 0.125),
+        "torch.ops.strobe.attention": lambda: strobe.attention(text, [query, key, value], [0.125]),
+    }
+    failures = {}
     try:
         from flash_attn.cute.interface import flash_attn_func
 
-        swapped = [t.transpose(1, 2).contiguous() for t in qkv(64, 1, 1, "cuda")]
-        result["flash_attn.cute (FA4), causal"] = host_microseconds(lambda: flash_attn_func(*swapped, causal=True))
+        swapped = [t.transpose(1, 2).contiguous() for t in (query, key, value)]
+        call = lambda: flash_attn_func(*swapped, causal=True)  # noqa: E731
+        call()
+        calls["flash_attn.cute (FA4), causal"] = call
     except Exception as error:
-        result["flash_attn.cute (FA4), causal"] = f"{type(error).__name__}: {error}"[:100]
+        failures["flash_attn.cute (FA4), causal"] = f"{type(error).__name__}: {error}"[:100]
     if arguments.flex:
         compiled, block_mask = torch.compile(flex_attention), create_block_mask(causal, 1, 1, 64, 64, device="cuda")
-        result["torch.compile(flex_attention), its BlockMask made before"] = host_microseconds(
-            lambda: compiled(query, key, value, block_mask=block_mask))
-    return result
+        calls["torch.compile(flex_attention), its BlockMask made before"] = lambda: compiled(query, key, value, block_mask=block_mask)
+    result = host_microseconds(calls)
+    with torch.inference_mode():
+        result.update(host_microseconds({"torch.ops.strobe.causal, inference mode": lambda: torch.ops.strobe.causal(*inside, 0.125)}))
+    result["the launch itself"] = round(result["strobe.flex_attention, causal"] - result["the same for no queries: no launch"], 2)
+    return {**result, **failures}
 
 
 CHECKS = (host_time, check_streams, check_graphs, check_threads, check_devices, check_operator, check_new_lengths, check_disk_cache)
