@@ -28,9 +28,15 @@ def int_from_bool(e: Expr) -> Expr:
     return ex.cast(e, "int64") if e.dtype == "bool" else e
 
 
+def _is_large(e: Expr) -> bool:
+    return e.op == "const" and abs(e.args[0]) >= 2**15
+
+
 def _arithmetic(op: str):
     def run(trace, a, b, *, alpha=1, out=None):
         x, y = meet(trace, a, b)
+        if op == "mul" and x.dtype == "int32" and (_is_large(x) or _is_large(y)):
+            x, y = ex.cast(x, "int64"), ex.cast(y, "int64")  # a hash of positions, say, which are int64 in eager code
         if alpha != 1:
             (y, factor) = meet(trace, Proxy(trace, y), alpha)
             y = ex.make("mul", y, factor)

@@ -19,7 +19,7 @@ from ._elements import Elements, Leaf
 from ._expr import Expr
 from ._membership import Membership
 from ._nodes import (
-    POINTWISE, SDPA, SOFTMAX, ZERO, Index, NotRegion, Refine, Unsized, dtype_of, expr_of, is_one, name_of, operands, same, shape_of, summed_product
+    CONTRACTIONS, POINTWISE, SDPA, SOFTMAX, SUPPORTED, ZERO, Index, NotRegion, Refine, Unsized, dtype_of, expr_of, is_one, name_of, operands, same, shape_of, summed_product
 )
 from .errors import TraceError
 
@@ -213,12 +213,32 @@ class Reader:
             except Unsized as unsized:
                 self.unsized.add(unsized.axis.key)
             except (NotRegion, TraceError) as error:
-                # Before any reduction along the keys was met, it is no attention.
-                met = self.latest is not None and self.latest.reductions
+                # Without a reduction along the keys, it is no attention.
+                met = (self.latest is not None and self.latest.reductions) or self._has_softmax()
                 raise NotRegion(str(error).split("\n")[0] if met else "") from None
             finally:
                 ex.forget_known()
         raise NotRegion("its views split axes without end")
+
+    def _has_softmax(self) -> bool:
+        """A softmax along the keys lies behind other contractions, which mix heads, say."""
+        if name_of(self.end) not in CONTRACTIONS:
+            return False
+        keys = shape_of(operands(self.end)[0])[-1]
+        stack, seen = [(operand, 0) for operand in operands(self.end)], set()
+        while stack:
+            node, passed = stack.pop()
+            if node in seen or node.op != "call_function" or passed > 2:
+                continue
+            seen.add(node)
+            name = name_of(node)
+            if name in SOFTMAX and same(shape_of(node)[-1], keys):
+                return True
+            if name in CONTRACTIONS and same(shape_of(operands(node)[0])[-1], keys):
+                continue  # summed over already
+            if name in SUPPORTED or name in CONTRACTIONS:
+                stack += [(source, passed + (name in CONTRACTIONS)) for source in node.all_input_nodes]
+        return False
 
     def _attempt(self) -> Attempt:
         self.latest = Attempt(self.end, self.splits, self.unsized)
