@@ -51,6 +51,11 @@ def doctor() -> int:
         _line("ok", "cache", f"GPU kernels in {facts['cache']}; CPU code is compiled by every process")
     kernels = sum(name.endswith(".skc") for name in os.listdir(facts["installed"])) if os.path.isdir(facts["installed"]) else 0
     _line("ok" if kernels else "--", "kernels", f"{kernels} installed in {facts['installed']}" if kernels else "none were installed")
+    from . import _in_graph
+
+    captured = "torch.compile and torch.export capture calls of flex_attention" if _in_graph.available else (
+        f"torch {torch.__version__} has no place for flex_attention in graphs: they break there ({_in_graph.why_not})")
+    _line("ok" if _in_graph.available else "--", "graphs", captured)
     compiler = shutil.which("g++") or shutil.which("clang++")
     _line("ok" if compiler else "--", "inductor", compiler or "no C++ compiler: what is not fused runs eagerly")
     if usable and importlib.util.find_spec("triton") is None:

@@ -103,8 +103,8 @@ def _run(body, *operands, scale, enable_gqa: bool, has_score: bool, has_mask: bo
     return (*outputs, query.new_empty(()), query.new_empty(()))  # nothing reads the last two
 
 
-def _operator() -> Optional[Callable]:
-    """The higher-order operator; None where this torch has no place for one."""
+def _operator() -> tuple[Optional[Callable], str]:
+    """The higher-order operator, or why this torch has no place for one: torch has no public way to make one that Dynamo reads."""
     try:
         from torch._dynamo.variables import higher_order_ops
         from torch._higher_order_ops.base_hop import BaseHOP
@@ -123,12 +123,12 @@ def _operator() -> Optional[Callable]:
                     return super()._call_function(tx, args, kwargs)
 
         higher_order_ops._hop_name_to_variable_class[_NAME] = Variable
-        return Operator()
-    except (ImportError, AttributeError, TypeError):
-        return None
+        return Operator(), ""
+    except (ImportError, AttributeError, TypeError) as error:
+        return None, str(error)
 
 
-_flex = _operator()
+_flex, why_not = _operator()
 available = _flex is not None
 
 

@@ -131,29 +131,53 @@ def _fake(algorithm: str, tensors: list[torch.Tensor], scalars: list[float]) -> 
     return [tensors[0].new_empty(s, dtype=TORCH_DTYPES[t]) for s, t in zip(shapes, types)]
 
 
-def no_backward(what: str):
-    """A backward pass that says that there is none."""
+class _NoBackward(torch.autograd.Function):
+    """An operator whose gradient is an error: refused where it is asked for, so that the operator can be called without."""
 
+    @staticmethod
+    def forward(ctx, call, what, *inputs):
+        ctx.what = what
+        with below_autograd():
+            return call(*inputs)
+
+    @staticmethod
     def backward(ctx, *grads):
         raise GradientError(
-            f"{what} has no backward pass yet: run it under torch.no_grad(), or detach its inputs, "
+            f"{ctx.what} has no backward pass yet: run it under torch.no_grad(), or detach its inputs, "
             "or use torch.nn.attention.flex_attention for training"
         )
 
-    return backward
 
+def register_no_backward(op: torch._ops.OpOverload, what: str, of_list: bool = False) -> None:
+    """Makes the operator say that it has no backward pass. Where no gradient is asked for, as at most calls, it costs as little
+    as it can. `of_list`: called with a text, a list of tensors and scalars."""
+    call, any_requires_grad = op._op, getattr(torch._C, "_any_requires_grad", lambda *args: True)
+
+    def kernel(*args):
+        if torch.is_grad_enabled() and any_requires_grad(*args):
+            if of_list:
+                text, tensors, scalars = args
+                return list(_NoBackward.apply(lambda *t: tuple(call(text, list(t), scalars)), what, *tensors))
+            return _NoBackward.apply(call, what, *args)
+        with below_autograd():
+            return call(*args)
+
+    for key in ("AutogradCPU", "AutogradCUDA", "AutogradMeta"):
+        _kernels.impl(op._schema.name.split("::")[1], kernel, key)
+
+
+_kernels = torch.library.Library("strobe", "IMPL")
+#: Skips the autograd key, which costs as much as the call, where the caller made sure that no gradient is asked for.
+below_autograd = torch._C._AutoDispatchBelowAutograd
 
 _load_halide()
 torch.ops.load_library(str(library_path()))
 torch.library.register_fake("strobe::attention", _fake)
 torch.library.register_fake("strobe::_of_family", lambda family, tensors, scalars: [])  # none fits: the text is called
-torch.library.register_autograd("strobe::attention", no_backward("strobe.attention"))
-
-#: Skips the autograd key, which costs as much as the call, where the caller made sure that no gradient is asked for.
-below_autograd = torch._C._AutoDispatchBelowAutograd
 
 #: attention(algorithm: str, tensors: Tensor[], scalars: float[]) -> Tensor[]
 attention = torch.ops.strobe.attention.default
+register_no_backward(attention, "strobe.attention", of_list=True)
 
 #: Whether autocast is on for any kind of device.
 any_autocast = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)

@@ -10,7 +10,7 @@ import torch
 
 from ._dtypes import DTYPES, TORCH_DTYPES
 from ._library import any_autocast as _any_autocast
-from ._library import ask, below_autograd, no_backward
+from ._library import ask, below_autograd, register_no_backward
 from ._library import dispatch_modes as _dispatch_modes
 from .errors import ArgumentError, GradientError, operator_error
 
@@ -66,7 +66,7 @@ def _autocast(name: str, device: str, key: str) -> Callable:
 
 def _register(name: str) -> None:
     torch.library.register_fake(f"strobe::{name}", lambda *arguments: _fake(name, arguments))
-    torch.library.register_autograd(f"strobe::{name}", no_backward(f"torch.ops.strobe.{name}"))
+    register_no_backward(getattr(torch.ops.strobe, name).default, f"torch.ops.strobe.{name}")
     for device, key in (("cpu", "AutocastCPU"), ("cuda", "AutocastCUDA")):
         _autocast_kernels.impl(name, _autocast(name, device, key), key)
 

@@ -19,7 +19,8 @@ from ._elements import Elements, Leaf
 from ._expr import Expr
 from ._membership import Membership
 from ._nodes import (
-    CONTRACTIONS, POINTWISE, SDPA, SOFTMAX, SUPPORTED, ZERO, Index, NotRegion, Refine, Unsized, dtype_of, expr_of, is_one, name_of, operands, same, shape_of, summed_product
+    CONTRACTIONS, POINTWISE, SDPA, SOFTMAX, SUPPORTED, ZERO, Index, NotRegion, Refine, Unsized, dtype_of, expr_of, is_one,
+    name_of, operands, same, shape_of, summed_product
 )
 from .errors import TraceError
 
@@ -214,14 +215,16 @@ class Reader:
                 self.unsized.add(unsized.axis.key)
             except (NotRegion, TraceError) as error:
                 # Without a reduction along the keys, it is no attention.
-                met = (self.latest is not None and self.latest.reductions) or self._has_softmax()
-                raise NotRegion(str(error).split("\n")[0] if met else "") from None
+                why = str(error).split("\n")[0]
+                if not (self.latest is not None and self.latest.reductions):
+                    why = "another contraction lies between its softmax and itself, as where heads are mixed" if self._mixes_softmax() else ""
+                raise NotRegion(why) from None
             finally:
                 ex.forget_known()
         raise NotRegion("its views split axes without end")
 
-    def _has_softmax(self) -> bool:
-        """A softmax along the keys lies behind other contractions, which mix heads, say."""
+    def _mixes_softmax(self) -> bool:
+        """A softmax along the keys lies behind other contractions."""
         if name_of(self.end) not in CONTRACTIONS:
             return False
         keys = shape_of(operands(self.end)[0])[-1]

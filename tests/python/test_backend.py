@@ -343,6 +343,46 @@ def test_weights_that_are_returned_are_left_with_a_reason():
     assert not fused() and "weights are also used" in findings()
 
 
+def test_heads_in_a_part_of_a_projection():
+    """Queries, and one key and one value for all of them, in one projection (Falcon)."""
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv = nn.Linear(24, 5 * 8)
+
+        def forward(self, x):
+            parts = self.qkv(x).view(*x.shape[:2], 5, 8)
+            q, k, v = (t.transpose(1, 2) for t in (parts[:, :, :-2], parts[:, :, [-2]], parts[:, :, [-1]]))
+            weights = (q @ k.mT * 0.3).tril().masked_fill(torch.ones(x.shape[1], x.shape[1]).triu(1).bool(), float("-inf")).softmax(-1)
+            return (weights @ v).transpose(1, 2).flatten(2)
+
+    check(Packed(), (torch.randn(2, 19, 24),))
+
+
+def test_talking_heads_are_left_with_a_reason():
+    class Talking(nn.Module):
+        def forward(self, q, k, v, before, after):
+            logits = torch.einsum("bhqk,hg->bgqk", q @ k.mT, before)
+            return torch.einsum("bgqk,gh->bhqk", logits.softmax(-1), after) @ v
+
+    tensors = [torch.randn(2, 3, 9, 16) for _ in range(3)]
+    check(Talking(), (*tensors, torch.randn(3, 3), torch.randn(3, 3)), count=0)
+    assert "heads are mixed" in findings()
+
+
+def test_scores_of_a_fused_region_are_not_left():
+    """Queries and keys that are normalised look like an attention of their own."""
+    class Normalised(nn.Module):
+        def forward(self, x, weight):
+            q, k, v = (x @ weight).chunk(3, -1)
+            q, k = (t * torch.rsqrt(t.square().mean(-1, keepdim=True) + 1e-6) for t in (q, k))
+            q, k = (torch.cat([-t[..., 4:], t[..., :4]], -1) for t in (q, k))
+            return (q @ k.mT).softmax(-1) @ v
+
+    check(Normalised(), (torch.randn(2, 3, 9, 8), torch.randn(8, 24)))
+    assert len(backend.report()) == 1, findings()
+
+
 def test_training_is_left_with_a_reason():
     module, x = Causal(), torch.randn(2, 9, 64)
     with torch.enable_grad():

@@ -173,6 +173,37 @@ def test_values_computed_from_captured_tensors_are_not_kept():
         )
 
 
+def test_types_that_a_function_asks_for():
+    """A trace is used again for other tensors, but not where the function looked at what they are."""
+    query, key, value = inputs()
+    for table in (torch.randn(4), torch.randn(4, 33), torch.randn(4).double(), torch.randn(1)):
+        def mod(score, b, h, q, k):
+            if table.dtype == torch.float64:
+                return score * 2
+            if table.dim() == 2:
+                return score * table[h, k]  # noqa: B023
+            return score + table[h] if table.ndim == 1 else score  # noqa: B023
+
+        if table.numel() > 1:
+            reference.check(strobe.flex_attention(query, key, value, mod), reference.expected(query, key, value, mod)[0])
+
+
+def test_tensors_of_one_element():
+    query, key, value = inputs()
+    scaled = lambda by: lambda s, b, h, q, k: s * by  # noqa: E731
+    for by in (torch.tensor(0.5), torch.tensor([2.0]), torch.tensor([[3.0]]), torch.tensor(2), torch.tensor(0.25)):
+        reference.check(strobe.flex_attention(query, key, value, scaled(by)), reference.expected(query * by.reshape(()), key, value)[0])
+    refused(strobe.TraceError, "row of 2", score_mod=scaled(torch.tensor([1.0, 2.0])))
+    refused(strobe.TraceError, "index it", score_mod=scaled(torch.zeros(2, 2)))
+
+
+def test_hashes_of_positions():
+    """Whose products leave int32, in which positions are."""
+    query, key, value = inputs()
+    mask = lambda b, h, q, k: (((q * 73856093) ^ (k * 19349663)) % 7 != 0) | (q == k)  # noqa: E731
+    reference.check(strobe.flex_attention(query, key, value, block_mask=mask), reference.expected(query, key, value, None, mask)[0])
+
+
 def test_captured_objects():
     class Bias:
         def __init__(self):

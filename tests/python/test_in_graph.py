@@ -179,3 +179,12 @@ def test_export(strict):
     exported = torch.export.export(layer, (query, key, value), strict=strict)
     assert any(n.target is torch.ops.strobe.attention.default for n in exported.graph.nodes)
     check(exported.module()(query, key, value), layer(query, key, value).double())
+
+
+def test_where_torch_has_no_place_for_the_operator(monkeypatch):
+    """The graph breaks at the call, which runs as ever."""
+    monkeypatch.setattr(strobe.flex._in_graph, "available", False)
+    query, key, value = qkv()
+    weights = torch.rand(2)
+    got = torch.compile(model, backend="aot_eager")(query, key, value, weights, 9)
+    check(got, eager_model(query, key, value, weights, 9)[0])

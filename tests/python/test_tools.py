@@ -33,7 +33,7 @@ def test_explain_of_a_module():
 def test_doctor(tmp_path):
     done = run("-m", "strobe", "doctor", STROBE_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in ("torch", "halide", "ptxas", "cache", "Used: the CPU"):
+    for words in ("torch", "halide", "ptxas", "cache", "graphs", "Used: the CPU"):
         assert words in done.stdout, done.stdout
 
 
