@@ -52,6 +52,10 @@ def cases():
         for b in (1, 4, 16):
             bar = {(64, 1): "80 us", (64, 16): "1.0 ms"}.get((d, b), "0.7 of flex's time" if d == 128 else "")
             yield Case("evoformer", d, d, b, 4, 256, 256, peers, bar)
+    for name in ("linear", "linear_causal"):
+        for d in (64, 128):
+            for s, peers in ((1024, ("compiled",)), (4096, ("compiled",)), (16384, ()), (65536, ())):
+                yield Case(name, d, d, 1, 16, s, peers=peers)
     for s in (256, 1024):
         yield Case("ipa", 16, 16, 1, 12, s, peers=("compiled",), bar="4x torch.compile")
     for d in (64, 128):
@@ -75,6 +79,8 @@ def flops(case):
         features *= 2
     if case.name == "ipa":
         features += 3 * (programs.POINTS + programs.VALUE_POINTS) + programs.PAIR
+    if case.name in ("linear", "linear_causal"):  # the sums of features times values, and what rows make of them
+        return 2 * 2 * case.d * case.dv * case.s * case.b * case.h
     elements = case.s * (case.s + 1) / 2 if case.name in CAUSAL else case.s**2
     sequences = case.b * case.h * (case.n if case.name == "evoformer" else 1)
     return 2 * features * elements * sequences

@@ -92,6 +92,9 @@ public:
     Schedule &stream(const Name &axis, int size);
     /** Walk the stream in this many parts side by side, and merge what they found. */
     Schedule &split(const Name &axis, int parts);
+    /** Sum over the stream first, where scores separate into features of rows and of what is streamed: the time then
+     * grows with the length and not with its square. */
+    Schedule &exchange(bool on = true);
     /** Compute this many points of a grid axis in one block, and load once what they all read. */
     Schedule &share(const Name &axis, int points);
     /** Compute these reductions in the same walk over the stream. */

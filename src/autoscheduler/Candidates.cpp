@@ -79,14 +79,20 @@ std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string
     return all;
 }
 
-std::vector<Choices> cpu_choices(const Choices &base, const std::set<std::string> &given) {
+std::vector<Choices> cpu_choices(const Choices &base, const std::set<std::string> &given, const Plan &plan) {
     std::vector<Choices> all;
-    for (int query : given.count("tile") ? std::vector{base.query_tile} : std::vector{64, 128, 256}) {
-        for (int stream : given.count("stream") ? std::vector{base.stream_tile} : std::vector{64, 128, 256}) {
-            Choices c = base;
-            c.query_tile = query;
-            c.stream_tile = stream;
-            all.push_back(c);
+    const bool free = plan.second && !given.count("exchange") && base.parts == 1;
+    for (bool exchange : free ? std::vector{true, false} : std::vector{base.exchange}) {
+        for (int query : given.count("tile") ? std::vector{base.query_tile} : std::vector{64, 128, 256}) {
+            for (int stream : given.count("stream") ? std::vector{base.stream_tile} : std::vector{64, 128, 256}) {
+                Choices c = base;
+                c.query_tile = query;
+                c.stream_tile = stream;
+                c.exchange = exchange;
+                if (!exchange || plan.second->whole || query % stream == 0) {
+                    all.push_back(c);
+                }
+            }
         }
     }
     return all;
@@ -95,8 +101,8 @@ std::vector<Choices> cpu_choices(const Choices &base, const std::set<std::string
 }  // namespace
 
 std::vector<Choices> enumerate_choices(const Choices &base, const std::set<std::string> &given,
-                                       const Capability &capability, const Workload &work) {
-    return capability.is_gpu() ? gpu_choices(base, given, capability, work) : cpu_choices(base, given);
+                                       const Capability &capability, const Workload &work, const Plan &plan) {
+    return capability.is_gpu() ? gpu_choices(base, given, capability, work) : cpu_choices(base, given, plan);
 }
 
 }  // namespace strobe

@@ -14,7 +14,7 @@ namespace strobe {
 /** \p base: choices that hold what was given; \p given: names of the directives that
  * fixed some of them, see complete_choices. Not all of them need be legal. */
 std::vector<Choices> enumerate_choices(const Choices &base, const std::set<std::string> &given,
-                                       const Capability &capability, const Workload &work);
+                                       const Capability &capability, const Workload &work, const Plan &plan);
 
 }  // namespace strobe
 

@@ -1,5 +1,7 @@
 #include "CostModel.h"
 
+#include "ExchangeCost.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -106,15 +108,33 @@ CostModel::CostModel(const ReductionGraph &graph, const Plan &plan, const Capabi
 }
 
 const std::vector<TileVisits> &CostModel::visits_of(const Choices &c) const {
-    std::vector<TileVisits> &found = visits[{c.query_tile, c.stream_tile, c.skip_dead}];
+    std::vector<TileVisits> &found = visits[{c.query_tile, c.stream_tile, c.skip_dead, c.exchange}];
     if (found.empty()) {
         for (const Pass &pass : plan.passes) {
             const int group = machine.is_gpu() ? c.query_tile / std::max(1, c.row_groups()) : std::gcd(c.query_tile, cpu_strip_rows);
-            found.push_back(
-                count_visits(graph, plan, pass.mask, shape, c.query_tile, group, c.stream_tile, c.skip_dead));
+            MaskVerdict mask = pass.mask;
+            if (c.exchange && !plan.second->whole) {  // from the block's own rows on
+                const Expr first = Halide::Internal::Variable::make(Halide::Int(32), plan.roles.query + ".lo");
+                mask.begin = first / c.query_tile * c.query_tile;
+            }
+            found.push_back(count_visits(graph, plan, mask, shape, c.query_tile, group, c.stream_tile, c.skip_dead));
+            if (c.exchange && plan.second->whole) {
+                TileVisits &v = found.back();
+                v.mean = v.of_block = v.first = v.last = v.longest = v.partial = 0;
+                std::fill(v.together.begin(), v.together.end(), 0);
+            }
         }
     }
     return found;
+}
+
+/** A block's share of the sums ahead, and what its rows contract with them. On a CPU. */
+double CostModel::exchange_clocks(const Choices &c) const {
+    const ExchangeCost cost = exchange_cost(plan, shape, c.query_tile);
+    const double lanes = std::min<double>(c.vector_lanes, machine.float_lanes()) / machine.float_lanes();
+    // Each array is written, added up and read once a chunk, about as often as there are blocks of rows.
+    const double arrays = 4 * cost.reading * sizeof(float) / cpu_copy_bytes_per_clk;
+    return c.query_tile * (cost.sums + cost.reading) / (machine.fma_f32 * cpu_fma_share * lanes) + arrays + 2 * cpu_block_clocks;
 }
 
 void CostModel::add_contraction(const Contraction &k, const Choices &c, TileCost &cost) const {
@@ -243,6 +263,7 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
         const bool loaded = gpu && !x.by_stream && c.element_stages_of(x.input) == 0;
         fixed += loaded ? load_clocks * c.query_tile * (double)x.width.value_or(0) : 0;
     }
+    fixed += c.exchange ? exchange_clocks(c) : 0;
     for (size_t i = 0; i < e.passes.size(); i++) {
         const TileVisits &v = e.visits[i];
         const double clocks = pass_clocks(e.passes[i], v, c, e.footprint);

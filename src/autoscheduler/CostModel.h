@@ -48,6 +48,7 @@ class CostModel {
     double lone_clocks(const TileCost &t, const TileVisits &v, const Choices &c) const;
     double pass_clocks(const TileCost &t, const TileVisits &v, const Choices &c, const Footprint &f) const;
     TileCost cpu_tile(size_t pass, const Choices &c, double partial) const;
+    double exchange_clocks(const Choices &c) const;
     void add_contraction(const Contraction &k, const Choices &c, TileCost &cost) const;
     void add_launch(Estimate &e, const Choices &c) const;
 

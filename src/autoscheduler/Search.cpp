@@ -147,7 +147,7 @@ ScheduleChoice autoschedule(const ReductionGraph &graph, const Plan &plan, const
     result.shape = complete_shape(shape, graph, plan.roles);
     const Choices base = check_schedule(given, graph, plan, machine, result.shape.sizes);
     const CostModel model(graph, plan, machine, result.shape);
-    search(result, enumerate_choices(base, given_names(given, model.workload()), machine, model.workload()), model, plan, machine);
+    search(result, enumerate_choices(base, given_names(given, model.workload()), machine, model.workload(), plan), model, plan, machine);
     if (result.ranked.empty()) {
         // What check_schedule filled in is legal, even where none of the candidates is.
         result.ranked.push_back({base, model.estimate(base)});

@@ -3,6 +3,7 @@
 #include "DerivePass.h"
 #include "Expressions.h"
 #include "FinishPlan.h"
+#include "SecondSeparation.h"
 #include "Separate.h"
 #include "support/Error.h"
 #include "support/Log.h"
@@ -178,7 +179,8 @@ Plan Deriver::derive() {
 }  // namespace
 
 Plan derive_online(const ReductionGraph &graph) {
-    const Plan plan = Deriver(graph).derive();
+    Plan plan = Deriver(graph).derive();
+    separate_again(graph, plan);
     strobe_debug(2) << plan;
     return plan;
 }

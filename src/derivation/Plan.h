@@ -27,6 +27,8 @@
 #include "BoundMasks.h"
 #include "Roles.h"
 
+#include <optional>
+
 namespace strobe {
 
 /** One thing that was derived, or found impossible, and why. `explain` prints these. */
@@ -98,12 +100,39 @@ struct Pass {
     MaskVerdict mask;               // of a condition that holds wherever any moment's guard does
 };
 
+/** A moment whose score separates again, into features of rows and of keys (rule R8):
+ *
+ *     sum over j of [guard] outside * (sum over axis of rows * columns) * values
+ *         = outside * sum over axis of rows * (sum over j of [guard] columns * values)
+ *
+ * so that the sum over j is one for all rows. */
+struct SeparatedSum {
+    std::string moment;
+    std::string score;  // the reduction evaluated in a tile that is exchanged with the sum
+    std::string axis;   // which it reduces
+    Expr rows;          // over axis, query, batch
+    Expr outside;       // over query, batch; undefined: 1
+    Expr columns;       // over axis, stream, batch
+    Expr values;        // over stream, batch and at most one feature; undefined: 1
+    Expr guard;         // over stream, batch: the part of the moment's that knows no row. Undefined: everywhere
+};
+
+/** All moments of a plan of one pass, in their order. */
+struct SecondSeparation {
+    std::vector<SeparatedSum> sums;
+    /** Rows see all elements that the guards let through; else those before a block of rows are all
+     * seen by each of its rows, and a walk from there on adds what is left. */
+    bool whole = true;
+    const SeparatedSum &of(const std::string &moment) const;
+};
+
 struct Plan {
     Roles roles;
     std::vector<std::string> inner;  // reductions evaluated inside a tile (contractions), in order
     std::vector<Pass> passes;
     std::vector<Reduction> after;  // of finished results along a feature axis, in order; bodies as outputs' values
     std::vector<Output> outputs;  // value over pivots, moments, readouts, `after` and axes
+    std::optional<SecondSeparation> second;  // what the schedule may choose instead of a walk of rows and keys
     std::vector<Fact> facts;
 };
 

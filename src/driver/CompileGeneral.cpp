@@ -1,6 +1,7 @@
 #include "CompileGeneral.h"
 
 #include "algorithm/ReadAlgorithm.h"
+#include "autoscheduler/ExchangeCost.h"
 #include "derivation/DeriveOnline.h"
 #include "lower/simt/LowerSimt.h"
 #include "schedule/CheckSchedule.h"
@@ -31,7 +32,8 @@ bool has(const Schedule &schedule, const char *name) {
     return schedule.find(name) != nullptr;
 }
 
-std::vector<Tiles> candidates(const Choices &choices, const Schedule &schedule, bool shares) {
+/** \p aligned: a block's rows start their walk where the block does, so tiles of the stream must divide it. */
+std::vector<Tiles> candidates(const Choices &choices, const Schedule &schedule, bool shares, bool aligned) {
     std::vector<Tiles> all, in_order(std::begin(preferred), std::end(preferred));
     if (shares) {
         in_order.insert(in_order.begin(), std::begin(preferred_shared), std::end(preferred_shared));
@@ -39,6 +41,9 @@ std::vector<Tiles> candidates(const Choices &choices, const Schedule &schedule, 
     for (Tiles t : in_order) {
         t.query = has(schedule, "tile") ? choices.query_tile : t.query;
         t.stream = has(schedule, "stream") ? choices.stream_tile : t.stream;
+        if (aligned && t.query % t.stream != 0) {
+            continue;
+        }
         if (std::none_of(all.begin(), all.end(), [&](const Tiles &o) {
                 return o.query == t.query && o.stream == t.stream && o.points == t.points;
             })) {
@@ -60,6 +65,9 @@ Schedule completed(const Schedule &given, const Compilation &c) {
     if (!has(given, "stream")) {
         schedule.stream(c.program.stream.name, c.choices.stream_tile);
     }
+    if (!has(given, "exchange") && c.choices.exchange) {
+        schedule.exchange();
+    }
     if (!has(given, "share") && c.choices.share_points > 1) {
         schedule.share(c.choices.share_axis, c.choices.share_points);
     }
@@ -67,6 +75,16 @@ Schedule completed(const Schedule &given, const Compilation &c) {
         schedule.add(d);
     }
     return schedule;
+}
+
+/** The tiles that are given allow it. */
+bool exchange_fits(const Plan &plan, const Schedule &given) {
+    const auto size = [&](const char *name) {
+        const Directive *d = given.find(name);
+        return d && d->arguments.size() > 1 ? std::atoi(d->arguments[1].value.c_str()) : 0;
+    };
+    const int query = size("tile"), stream = size("stream");
+    return plan.second && (plan.second->whole || stream == 0 || (query > 0 && query % stream == 0));
 }
 
 }  // namespace
@@ -94,6 +112,10 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
     if (!has(given, "kernel")) {
         given.kernel("general");
     }
+    if (!has(schedule, "exchange") && !has(schedule, "split") && exchange_fits(c.plan, given) &&
+        exchange_pays(c.graph, c.plan, typical_shapes(c.graph, c.plan.roles), 1)) {
+        given.exchange();
+    }
     const Choices choices = check_schedule(given, c.graph, c.plan, machine);
     Choices first = choices;
     first.query_tile = has(schedule, "tile") ? choices.query_tile : preferred[0].query;
@@ -101,9 +123,10 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
     bool found = false;
     int largest = 0;  // of those that fit
     SimtFootprint least;
-    const bool free = !has(schedule, "tile") && !has(schedule, "stream") && !has(schedule, "share") && choices.parts == 1;
+    const bool free = !choices.exchange && !has(schedule, "tile") && !has(schedule, "stream") && !has(schedule, "share") && choices.parts == 1;
     const std::string shared = free ? axis_to_share(build_tiles(outputs.front().name(), c.graph, c.plan, first)) : "";
-    for (const Tiles &tiles : candidates(choices, schedule, !shared.empty())) {
+    const bool aligned = choices.exchange && !c.plan.second->whole;
+    for (const Tiles &tiles : candidates(choices, schedule, !shared.empty(), aligned)) {
         Choices tried = choices;
         tried.query_tile = tiles.query;
         tried.stream_tile = tiles.stream;
@@ -116,7 +139,12 @@ Compilation compile_general(const std::vector<Halide::Func> &outputs, const Capa
         if (!tried.share_axis.empty()) {
             program = share_points(program, tried.share_axis, tried.share_points);
         }
-        const SimtFootprint f = simt_footprint(program);
+        SimtFootprint f = simt_footprint(program);
+        if (program.ahead) {
+            const SimtFootprint ahead = simt_footprint(program.ahead->program);
+            f.shared_bytes = std::max(f.shared_bytes, ahead.shared_bytes);
+            f.register_words = std::max(f.register_words, ahead.register_words);
+        }
         least = f;
         const bool fits = f.shared_bytes <= machine.shared_bytes_per_block && f.register_words <= f.most_register_words;
         // Two blocks on a multiprocessor hide each other's waits, which is worth tiles of half the size.

@@ -1,5 +1,6 @@
 #include "Explain.h"
 
+#include "autoscheduler/ExchangeCost.h"
 #include "derivation/Expressions.h"
 #include "derivation/PrecisionNotes.h"
 #include "derivation/SlowParts.h"
@@ -212,6 +213,27 @@ class Explainer {
         }
     }
 
+    /** Both orders of what separates a second time. */
+    void exchange() {
+        if (!plan.second) {
+            return;
+        }
+        const ExchangeCost cost = exchange_cost(plan, choice.shape, choice.choices.query_tile);
+        const std::string stream = base_name(plan.roles.stream);
+        const bool both = machine.is_gpu() && !choice.choices.general && !choice.given;
+        line("order") << (both ? "a plan for either: the launcher takes the one that is predicted to take less time"
+                          : choice.choices.exchange ? "sums over " + stream + " first, once for all rows"
+                                                    : "each row walks the " + stream + " that it sees")
+                      << "\n";
+        item("sums first") << number(cost.ahead(), 0) << " multiply-adds a row: " << number(cost.reading, 0)
+                           << " with the sums, " << number(cost.sums, 0) << " for its share of them";
+        if (cost.own_walk > 0) {
+            text << ", " << number(cost.own_walk, 0) << " for the " << stream << " of its own block";
+        }
+        text << "\n";
+        item("walk of each row") << number(cost.walked, 0) << " multiply-adds a row\n";
+    }
+
 public:
     Explainer(const ReductionGraph &graph, const Plan &plan, const Capability &machine, const ScheduleChoice &choice)
         : graph(graph), plan(plan), machine(machine), choice(choice) {
@@ -223,7 +245,9 @@ public:
         for (size_t i = 0; i < plan.passes.size(); i++) {
             mask(plan.passes[i], choice.estimate.visits[i]);
         }
-        line("kernel") << "general" << (because.empty() ? ", as the schedule asks"
+        exchange();
+        line("kernel") << "general" << (choice.choices.exchange ? ": sums that come first have no other form"
+                                        : because.empty() ? ", as the schedule asks"
                                                             : ", which is slower than the warp-specialised one: " + because) << "\n";
         line("schedule") << (choice.given ? "by hand, completed" : "the first tiles of a list that fit") << "\n";
         for (const Directive &d : choice.schedule.directives) {
@@ -242,6 +266,7 @@ public:
         if (machine.is_gpu() && std::any_of(choice.estimate.visits.begin(), choice.estimate.visits.end(), judged)) {
             item("order") << "the blocks with the most live tiles start first; a kernel counts them at each launch\n";
         }
+        exchange();
         schedule();
         clocks();
         resources();

@@ -137,6 +137,7 @@ void ScheduleChecker::check_one(const Directive &d) {
     static const std::map<std::string, Check> checks = {{"tile", &ScheduleChecker::check_tile},
                                                         {"stream", &ScheduleChecker::check_stream},
                                                         {"split", &ScheduleChecker::check_split},
+                                                        {"exchange", &ScheduleChecker::check_exchange},
                                                         {"share", &ScheduleChecker::check_share},
                                                         {"online", &ScheduleChecker::check_online},
                                                         {"recompute", &ScheduleChecker::check_recompute},
@@ -178,6 +179,10 @@ void ScheduleChecker::check_together() {
             current = current ? current : schedule.find(name);
         }
     };
+    if (c.exchange) {
+        blame({"exchange"});
+        check_chunks();
+    }
     if (c.general) {
         return;  // its lowering counts what it needs exactly
     }

@@ -58,6 +58,39 @@ void ScheduleChecker::check_split() {
     }
 }
 
+void ScheduleChecker::check_exchange() {
+    c.exchange = switched_on("state");
+    if (!c.exchange) {
+        return;
+    }
+    if (!plan.second) {
+        std::string why = "no score that enters every sum over " + base_name(plan.roles.stream) +
+                          " as a factor is a sum of products of features of rows and of " +
+                          base_name(plan.roles.stream);
+        for (const Fact &f : plan.facts) {
+            why = f.rule == "not exchanged" ? f.text : why;
+        }
+        refuse(current->span, why, "no exchange");
+    }
+    if (machine.is_gpu() && !c.general) {
+        refuse(current->span, "warps with roles walk all that their rows see", "kernel(general) " + to_string(*current));
+    }
+}
+
+/** What exchange and the tiles forbid together. */
+void ScheduleChecker::check_chunks() {
+    const std::string query = base_name(plan.roles.query), stream = base_name(plan.roles.stream);
+    if (c.parts > 1) {
+        refuse(current->span, "its sums over " + stream + " are already side by side", "no split");
+    }
+    if (!plan.second->whole && c.query_tile % c.stream_tile != 0) {
+        refuse(current->span,
+               "rows start their walk at their own block, " + std::to_string(c.query_tile) + " " + query +
+                   " apart, which is no multiple of a tile of " + std::to_string(c.stream_tile) + " " + stream,
+               "stream(" + stream + ", " + std::to_string(c.query_tile) + ")");
+    }
+}
+
 void ScheduleChecker::check_share() {
     const std::string axis = axis_named(argument("axis"), argument("axis").value);
     c.share_points = number(argument("points"), 1, 64, "a number of points from 1 to 64");

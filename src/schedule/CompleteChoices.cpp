@@ -91,7 +91,8 @@ class Completer {
         c.stages = 1;
         c.copies = "copy";
         c.query_tile = has("tile") ? c.query_tile : 64;
-        c.stream_tile = has("stream") ? c.stream_tile : 64;
+        const int usual = c.exchange && c.query_tile % 64 != 0 ? c.query_tile : 64;
+        c.stream_tile = has("stream") ? c.stream_tile : usual;
     }
 
     void set_cpu_tiles() {
@@ -101,6 +102,10 @@ class Completer {
         c.vector_lanes = has("vectorize") ? c.vector_lanes : machine.float_lanes();
         c.query_tile = has("tile") ? c.query_tile : 64;
         if (has("stream")) {
+            return;
+        }
+        if (c.exchange) {  // tiles that end where a block's rows begin
+            c.stream_tile = c.query_tile;
             return;
         }
         for (c.stream_tile = 512; c.stream_tile > 128; c.stream_tile /= 2) {

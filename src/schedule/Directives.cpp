@@ -31,6 +31,8 @@ std::vector<DirectiveSpec> make_table() {
         fixed("stream", {"axis", "size"}, 2, "stream(axis, size)", "Walk a reduced axis in tiles of this size."),
         fixed("split", {"axis", "parts"}, 2, "split(axis, parts)",
               "Walk the stream in this many parts side by side, and merge what they found."),
+        fixed("exchange", {"state"}, 0, "exchange[(on | off)]",
+              "Sum over the stream before scores that separate are contracted."),
         fixed("share", {"axis", "points"}, 2, "share(axis, points)",
               "Compute this many points of a grid axis in one block, and load once what they all read."),
         variadic("online", "online(reduction, ...)", "Compute these reductions in one walk over the stream."),

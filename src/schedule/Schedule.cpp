@@ -56,6 +56,10 @@ Schedule &Schedule::stream(const Name &axis, int size) {
     return add(directive("stream", {positional(axis.text), positional(size)}));
 }
 
+Schedule &Schedule::exchange(bool on) {
+    return add(directive("exchange", switched(on)));
+}
+
 Schedule &Schedule::share(const Name &axis, int points) {
     return add(directive("share", {positional(axis.text), positional(points)}));
 }
@@ -163,7 +167,7 @@ bool Choices::operator==(const Choices &o) const {
         return std::tie(c.query_tile, c.stream_tile, c.skip_dead, c.specialize_full, c.persistent, c.pingpong,
                         c.query_descending, c.stages, c.consumers, c.chains, c.producers, c.consumer_registers,
                         c.producer_registers, c.rescale_bits, c.vector_lanes, c.parts, c.mma, c.instruction, c.copies,
-                        c.block_order, c.general, c.element_stages);
+                        c.block_order, c.general, c.element_stages, c.exchange);
     };
     return all(*this) == all(o);
 }

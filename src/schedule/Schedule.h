@@ -14,6 +14,7 @@ namespace strobe {
 /** What the later stages need, resolved and checked against graph, plan and target. */
 struct Choices {
     int query_tile = 0, stream_tile = 0;
+    bool exchange = false;  // sum over the stream before what separates is contracted (rule R8)
     int parts = 1;  // of the stream, walked side by side and merged
     std::string share_axis;  // a grid axis of which a block has several points
     int share_points = 1;

@@ -59,6 +59,8 @@ class ScheduleChecker {
     void check_tile();
     void check_stream();
     void check_split();
+    void check_exchange();
+    void check_chunks();
     void check_share();
     void check_blocks();
     void check_vectorize();

@@ -95,6 +95,9 @@ Schedule schedule_of(const Choices &c, const ReductionGraph &graph, const Plan &
     if (c.parts > 1) {
         schedule.split(stream, c.parts);
     }
+    if (c.exchange) {
+        schedule.exchange();
+    }
     if (c.share_points > 1) {
         schedule.share(short_name(c.share_axis, axes), c.share_points);
     }

@@ -118,7 +118,8 @@ Type PassBuilder::operand_type(const Moment &m, const std::string &feature, Type
             funcs.push_back(r.name);
         }
     }
-    return b.operand_type(funcs, is_narrow_float(value_type) ? value_type : m.type);
+    // Beside sums ahead, which are not rounded, a block's own few weights would bring all of the error.
+    return b.operand_type(funcs, is_narrow_float(value_type) && !b.choices.exchange ? value_type : m.type);
 }
 
 /** name = name (op) the reduction of a term over this tile. */
@@ -149,11 +150,18 @@ bool PassBuilder::feeds_narrow_operand(size_t pivot) const {
     return false;
 }
 
+/** Before the walk, unless sums ahead have given it something to start from. */
+void PassBuilder::start_empty(const Moment &m, const std::string &name) {
+    if (!b.choices.exchange) {
+        b.pass().prologue.push_back(fill_op(name, identity_of(m.op, m.type)));
+    }
+}
+
 void PassBuilder::add_row_moment(const Moment &m, size_t k) {
     const std::string term = term_tile(m, m.factor, k);
     b.declare(m.name, m.type, {query});
     states.push_back({&m, m.name, {query}});
-    b.pass().prologue.push_back(fill_op(m.name, identity_of(m.op, m.type)));
+    start_empty(m, m.name);
     update_reduced(m, m.name, {query}, b.ref(term), k);
 }
 
@@ -176,7 +184,7 @@ void PassBuilder::reduce_feature_moment(const Moment &m, const std::string &name
     }
     b.declare(name, m.type, axes);
     states.push_back({&m, name, axes});
-    b.pass().prologue.push_back(fill_op(name, identity));
+    start_empty(m, name);
     update_reduced(m, name, axes, value, k);
 }
 
@@ -199,7 +207,7 @@ void PassBuilder::add_feature_moment(const Moment &m, const std::string &name, c
     const std::string term = term_tile(m, product_of(product.without), k);
     b.declare(name, m.type, axes);
     states.push_back({&m, name, axes});
-    b.pass().prologue.push_back(fill_op(name, identity_of(m.op, m.type)));
+    start_empty(m, name);
     if (m.pivot >= 0 && !weights[m.pivot].rescale.empty()) {
         b.step(map_op(name, rescaled(m, name)));
     }

@@ -28,6 +28,12 @@ Expr minus_infinity(Type t) {
 
 void PassBuilder::build() {
     b.pass().mask = tile_mask(b, plan.mask);
+    if (b.choices.exchange) {
+        start_ahead();
+        if (b.plan.second->whole) {
+            return;
+        }
+    }
     b.compute_inner(b.pass().mask.guard);
     for (size_t i = 0; i < plan.pivots.size(); i++) {
         add_pivot(plan.pivots[i], first_pivot + i);

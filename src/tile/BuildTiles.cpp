@@ -1,6 +1,7 @@
 #include "BuildTiles.h"
 
 #include "BuildPass.h"
+#include "SumsAhead.h"
 #include "support/Error.h"
 #include "support/Log.h"
 
@@ -46,6 +47,10 @@ TileProgram build_tiles(const std::string &name, const ReductionGraph &graph, co
                         const std::map<std::string, int> &sizes) {
     strobe_internal_assert(!plan.passes.empty()) << "a plan without passes";
     TileBuilder builder(name, graph, plan, choices, sizes);
+    if (choices.exchange) {
+        strobe_internal_assert(plan.second) << "nothing separates a second time";
+        builder.program.ahead = build_sums_ahead(builder, sizes);
+    }
     for (size_t i = 0; i < plan.passes.size(); i++) {
         builder.begin_pass();
         build_pass(builder, i);

@@ -85,7 +85,7 @@ void Interpreter::for_each_stream_tile(const StreamPass &pass, int part, int par
 }
 
 void Interpreter::walk(const StreamPass &pass, int part, int parts) {
-    machine.run(pass.prologue, true);
+    machine.run(pass.prologue, pass.started.defined() && machine.evaluate_bool(pass.started));
     for_each_stream_tile(pass, part, parts, [&](int, TileVerdict verdict) {
         if (verdict != TileVerdict::Dead) {
             machine.run(pass.step, verdict == TileVerdict::Partial);
@@ -174,7 +174,50 @@ int TileMap::count(TileVerdict verdict) const {
     return n;
 }
 
+namespace {
+
+/** The arguments with the arrays of sums ahead beside them. */
+TileArguments with_sums(const SumsAhead &ahead, const TileArguments &arguments, const InterpretOptions &options) {
+    TileArguments all = arguments;
+    TileMachine machine(ahead.program, arguments, options.arithmetic);
+    for (const Output &array : ahead.program.outputs) {
+        std::vector<int> sizes;
+        for (const std::string &a : array.axes) {
+            const TileRange domain = machine.domain_of(ahead.program.axis(a));
+            sizes.push_back((int)(domain.hi - domain.lo + 1));
+        }
+        const bool exact = options.arithmetic == Arithmetic::Exact;
+        all.buffers[array.name] = Halide::Buffer<>(exact ? Halide::Float(64) : array.type, sizes);
+        for (size_t d = 0; d < array.axes.size(); d++) {
+            const int64_t min = machine.domain_of(ahead.program.axis(array.axes[d])).lo;
+            all.buffers[array.name].raw_buffer()->dim[d].min = (int)min;
+        }
+    }
+    interpret_tiles(ahead.program, all, options);
+    for (const Output &array : ahead.program.outputs) {
+        Halide::Buffer<> &sums = all.buffers[array.name];
+        const int64_t elements = ahead.elements(array), entries = (int64_t)sums.number_of_elements() / std::max<int64_t>(1, elements);
+        const int64_t chunks = sums.dim((int)(array.axes.size() - ahead.outer(array).size())).extent();
+        const auto add = [&](auto *data) {
+            for (int64_t entry = 0; entry < entries; entry++) {
+                for (int64_t e = 0; e < elements && entry % chunks != 0; e++) {
+                    data[entry * elements + e] += data[(entry - 1) * elements + e];
+                }
+            }
+        };
+        sums.type().bits() == 64 ? add((double *)sums.data()) : add((float *)sums.data());
+    }
+    return all;
+}
+
+}  // namespace
+
 void interpret_tiles(const TileProgram &program, const TileArguments &arguments, const InterpretOptions &options) {
+    if (program.ahead) {
+        const TileArguments all = with_sums(*program.ahead, arguments, options);
+        Interpreter(program, all, options).run();
+        return;
+    }
     Interpreter(program, arguments, options).run();
 }
 

@@ -4,7 +4,7 @@
 /** \file
  * What builds the ops of one pass, in several files: BuildPass.cpp has the order of things and
  * the pivots, BuildMoments.cpp the moments, BuildAround.cpp those around a mean, BuildSelection.cpp
- * those of selections, MergeParts.cpp how states move to other pivots and merge. */
+ * those of selections, BuildAhead.cpp how rows start from sums of what separates, MergeParts.cpp how states move to other pivots and merge. */
 
 #include "TileBuilder.h"
 
@@ -66,6 +66,9 @@ class PassBuilder {
     void add_feature_weights(const Pivot &p, const std::set<std::string> &features, size_t k);
     void raise_pivot(const Pivot &p, const Expr &exponent, const std::set<std::string> &axes, size_t k, Weights &w);
     void add_moment(const Moment &m, size_t k);
+    void start_ahead();
+    void start_empty(const Moment &m, const std::string &name);
+    void add_sum_ahead(const Moment &m);
     void add_row_moment(const Moment &m, size_t k);
     void add_feature_moment(const Moment &m, const std::string &name, const std::string &feature, const Expr &factor,
                             size_t k);

@@ -42,8 +42,8 @@ std::string right_side(const TileOp &op) {
     return "?";
 }
 
-std::string left_side(const TileOp &op, const std::string &shape) {
-    std::string text = op.when == TileOp::When::Partial ? "if partial: " : "";
+std::string left_side(const TileOp &op, const std::string &shape, const std::string &condition = "if partial: ") {
+    std::string text = op.when == TileOp::When::Partial ? condition : "";
     if (op.kind == TileOp::Kind::Store) {
         return text + "store " + op.dst + "[" + joined(op.out_axes) + "]";
     }
@@ -78,7 +78,8 @@ class Listing {
         out << text << "\n";
     }
 
-    void ops(int indent, const std::vector<TileOp> &list, const Expr &guard = Expr()) {
+    void ops(int indent, const std::vector<TileOp> &list, const Expr &guard = Expr(),
+             const std::string &condition = "if partial: ") {
         for (const TileOp &op : list) {
             std::string shape, remark;
             if (op.kind != TileOp::Kind::Store && shown.insert(op.dst).second) {
@@ -90,7 +91,7 @@ class Listing {
                 remark += (remark.empty() ? "" : "; ") + op.note;
             }
             const bool adds = op.kind == TileOp::Kind::Contract && op.accumulate;
-            line(indent, left_side(op, shape), (adds ? "+= " : "= ") + right_side(guard_named(op, guard)), remark);
+            line(indent, left_side(op, shape, condition), (adds ? "+= " : "= ") + right_side(guard_named(op, guard)), remark);
         }
     }
 
@@ -127,7 +128,10 @@ public:
         }
         out << ")\n";
         for (const StreamPass &pass : program.passes) {
-            ops(2, pass.prologue);
+            if (pass.started.defined()) {
+                line(2, "started:", expr_text(pass.started));
+            }
+            ops(2, pass.prologue, Expr(), "if started: ");
             out << "  stream " << program.stream.name << " by " << program.stream_tile << " in "
                 << stream_bounds(pass.mask)
                 << (program.parts > 1 ? ", in " + std::to_string(program.parts) + " parts" : "") << "\n";
@@ -150,6 +154,9 @@ std::string op_text(const TileOp &op) {
 }
 
 std::ostream &operator<<(std::ostream &stream, const TileProgram &program) {
+    if (program.ahead) {
+        stream << program.ahead->program << "then each " << program.ahead->chunk.name << " adds those before it, in order\n";
+    }
     Listing(stream, program).print();
     return stream;
 }

@@ -59,4 +59,27 @@ const Axis &TileProgram::axis(const std::string &name) const {
     strobe_internal_error() << "tile program " << this->name << " has no axis " << name;
 }
 
+int SumsAhead::elements(const Output &array) const {
+    int64_t count = 1;
+    for (const std::string &a : array.axes) {
+        const auto size = program.column_sizes.find(a);
+        if (size != program.column_sizes.end()) {
+            count *= size->second;
+        } else if (a == program.query.name) {
+            count *= *Halide::Internal::as_const_int(program.query.extent);
+        }
+    }
+    return (int)count;
+}
+
+std::vector<Axis> SumsAhead::outer(const Output &array) const {
+    std::vector<Axis> axes;
+    for (const std::string &a : array.axes) {
+        if (a != program.query.name && !program.column_sizes.count(a)) {
+            axes.push_back(program.axis(a));
+        }
+    }
+    return axes;
+}
+
 }  // namespace strobe

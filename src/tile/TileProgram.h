@@ -23,6 +23,8 @@
 
 #include "derivation/BoundMasks.h"
 
+#include <memory>
+
 namespace strobe {
 
 /** Where a tile value lives; the lowering must honour it, the interpreter ignores it. */
@@ -59,7 +61,8 @@ struct TileOp {
         Scan,      // dst[dims] = (op) over the elements of `axis` in this tile up to the current one, of expr
         Store
     };                                    // output `dst`[out_axes] = expr where inside its domain
-    enum class When { Always, Partial };  // only in tiles that the mask's verdict calls partial
+    /** Partial: only in tiles that the mask's verdict calls partial; before the walk, only where `started`. */
+    enum class When { Always, Partial };
 
     Kind kind = Kind::Map;
     When when = When::Always;
@@ -83,6 +86,8 @@ struct StreamPass {
     std::vector<TileOp> prologue;  // per block of rows, before the walk
     std::vector<TileOp> step;      // per live tile of the stream
     std::vector<TileOp> epilogue;  // per block of rows, after the walk
+    /** Bool over the block's corners: sums ahead have something for these rows. Undefined: there are none. */
+    Expr started;
 
     /** If the walk has parts: what it carries from tile to tile, and the ops that take the
      * state of one more part, in values of the same names with ".other" behind, into it. */
@@ -92,6 +97,8 @@ struct StreamPass {
 
 /** The other part's value of a state. */
 std::string other_part(const std::string &value);
+
+struct SumsAhead;
 
 /** A whole program: for every point of `grid` and every block of `query`, each pass. */
 struct TileProgram {
@@ -113,11 +120,27 @@ struct TileProgram {
     std::vector<StreamPass> passes;
     std::vector<Output> outputs;  // names, types and axes; their values are in the Store ops
     Roles roles;
+    /** What is computed before, once for all blocks of rows; null if nothing is. */
+    std::shared_ptr<const SumsAhead> ahead;
 
     const TileValue &value(const std::string &name) const;
     bool has_value(const std::string &name) const;
     /** Any axis of the program: grid, query, stream or column. */
     const Axis &axis(const std::string &name) const;
+};
+
+/** Sums over chunks of the stream (rule R8). Each output of `program` is an array that the program reads
+ * after: the sum over one chunk at first, and when all are there, that over all chunks up to it. */
+struct SumsAhead {
+    TileProgram program;  // its rows are features, and `chunk` is an axis of its grid
+    std::string axis;     // of the program after: what its rows are there
+    Axis chunk;
+    int size = 0;  // elements of the stream in a chunk, a multiple of its tiles
+
+    /** The elements of an array for one chunk at one point of the grid, which lie together. */
+    int elements(const Output &array) const;
+    /** The axes of its outer dimensions, innermost first: the chunk, then the grid. */
+    std::vector<Axis> outer(const Output &array) const;
 };
 
 }  // namespace strobe

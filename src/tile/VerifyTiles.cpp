@@ -212,7 +212,9 @@ void Verifier::check_op(const TileOp &op, const StreamPass &pass, bool in_step, 
     std::set<std::string> axes = axes_of_value(op.dst);
     check(in_step || !axes.count(program.stream.name), "a value over the stream outside of the walk");
     const TileValue &dst = program.value(op.dst);
-    if (op.when == TileOp::When::Partial) {
+    if (op.when == TileOp::When::Partial && !in_step && pass.started.defined()) {
+        check(op.kind == TileOp::Kind::Load || defined.count(op.dst), op.dst + " is left undefined where rows start from nothing");
+    } else if (op.when == TileOp::When::Partial) {
         check(in_step, "only tiles of the stream can be partial");
         check_partial(op, pass);
     }
@@ -262,6 +264,11 @@ void Verifier::check_mask(const MaskVerdict &mask) {
 
 void Verifier::check_pass(const StreamPass &pass, bool last) {
     check_mask(pass.mask);
+    if (pass.started.defined()) {
+        where = "started";
+        check(program.ahead != nullptr, "rows start from sums that nothing makes");
+        check_expr(pass.started, {}, true);
+    }
     where = "prologue";
     for (const TileOp &op : pass.prologue) {
         check_op(op, pass, false, false);
@@ -311,6 +318,9 @@ void Verifier::verify() {
 }  // namespace
 
 void verify_tiles(const TileProgram &program) {
+    if (program.ahead) {
+        verify_tiles(program.ahead->program);
+    }
     Verifier(program).verify();
 }
 

@@ -65,6 +65,7 @@ std::vector<Case> cases() {
             {"sigmoid", 128, 128, ""},
             {"rope", 64, 64, ""},
             {"rope", 128, 128, ""},
+            {"linear", 64, 64, ""},
             {"linear_causal", 64, 64, ""},
             {"evoformer", 64, 64, ""},
             {"evoformer", 128, 128, ""},

@@ -137,7 +137,7 @@ int64_t Guarded::overwritten() const {
 }
 
 CpuProgram::CpuProgram(const Define &define, Type type, int head_dim, int value_dim, int query_tile, int stream_tile,
-                       const Lower &lower, int parts)
+                       const Lower &lower, int parts, bool exchange)
     : inputs(type, head_dim, value_dim), outputs(define(inputs)) {
     for (const Func &f : outputs) {
         Func(f).output_buffer().dim(0).set_stride(Expr());
@@ -151,6 +151,7 @@ CpuProgram::CpuProgram(const Define &define, Type type, int head_dim, int value_
     choices.query_tile = query_tile;
     choices.stream_tile = stream_tile;
     choices.parts = parts;
+    choices.exchange = exchange;
     program = build_tiles("test", graph, plan, choices);
     verify_tiles(program);
     const Target target = get_host_target();

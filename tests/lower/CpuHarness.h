@@ -100,7 +100,7 @@ public:
     std::map<std::string, Guarded> buffers;  // of the last run
 
     CpuProgram(const Define &define, Type type, int head_dim, int value_dim, int query_tile, int stream_tile,
-               const Lower &lower = lower_cpu, int parts = 1);
+               const Lower &lower = lower_cpu, int parts = 1, bool exchange = false);
 
     /** Runs all three ways; fails where the CPU's result is farther from the exact one
      * than twice the declared arithmetic's, plus one rounding of the output. The

@@ -7,6 +7,7 @@
 #include "Summaries.h"
 #include "Transfer.h"
 #include "lower/BlockWalk.h"
+#include "lower/SumArrays.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -179,11 +180,21 @@ Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
     return s;
 }
 
+/** What comes before the walk; where rows start from sums ahead, if there are some. */
+Stmt lower_prologue(const Context &context, const StreamPass &pass) {
+    if (!pass.started.defined()) {
+        return lower_ops(context, pass.prologue, const_false());
+    }
+    const std::string empty = unique_name("empty");
+    return LetStmt::make(empty, !verdict(context, pass.started),
+                         lower_ops(context, pass.prologue, Variable::make(Bool(), empty)));
+}
+
 /** All passes of one block of rows. */
 Stmt lower_block(const Context &context) {
     std::vector<Stmt> stmts;
     for (const StreamPass &pass : context.program.passes) {
-        stmts.push_back(lower_ops(context, pass.prologue, const_false()));
+        stmts.push_back(lower_prologue(context, pass));
         stmts.push_back(lower_walk(context, pass));
         stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
     }
@@ -230,19 +241,59 @@ Stmt lower_parts(const Context &context) {
     return s;
 }
 
+/** Each chunk's sums become those of all chunks up to it. */
+Stmt add_chunks(const Context &context, const SumsAhead &ahead, const Output &array) {
+    const Type index = context.target.has_large_buffers() ? Int(64) : Int(32);
+    const int elements = ahead.elements(array), lanes = elements % context.lanes == 0 ? context.lanes : 1;
+    const std::string run = unique_name(array.name + "_run"), chunk = unique_name("chunk"), at = unique_name("at"), lane = unique_name("lane");
+    const Expr width = make_const(index, elements), entry = cast(index, var(run)) * cast(index, ahead.chunk.extent) + var(chunk);
+    const Expr element = cast(index, var(at)) * lanes + cast(index, var(lane)), here = entry * width + element;
+    const auto load = [&](const Expr &where) {
+        return Load::make(array.type, array.name, where, Buffer<>(), Parameter(), const_true(), ModulusRemainder());
+    };
+    Stmt s = Store::make(array.name, load(here) + load(here - width), here, Parameter(), const_true(), ModulusRemainder());
+    s = make_loop(at, elements / lanes, lanes > 1 ? make_loop(lane, lanes, s, ForType::Vectorized) : LetStmt::make(lane, 0, s));
+    s = For::make(chunk, 1, max(ahead.chunk.extent - 1, 0), ForType::Serial, Partition::Never, DeviceAPI::None, s);
+    return in_parallel(run, runs_of(ahead, array, Int(32)), s);
+}
+
+Stmt with_sums_ahead(const Context &context, const Choices &choices, const Stmt &program);
+
+/** All blocks of a program. Halide takes task$1 of one loop and the second task of another for the same name of a
+ * function: \p loop must differ from that of other programs in the pipeline. */
+Stmt lower_blocks(const TileProgram &program, const Choices &choices, const Target &target, const std::string &loop) {
+    strobe_internal_assert(program.query_tile > 0 && program.stream_tile > 0) << "tile program " << program.name << " has no tile sizes";
+    const TileProgram prepared = with_tiles_for_transfers(program);
+    const Context context(prepared, target, choices.vector_lanes);
+    const std::string task = unique_name(loop);
+    const Stmt s = program.parts > 1
+                       ? lower_parts(context)
+                       : in_parallel(task, task_count(prepared), at_task(prepared, task, lower_block(context)));
+    const Stmt whole = with_stream_summaries(context, s);
+    return program.ahead ? with_sums_ahead(context, choices, whole) : whole;
+}
+
+/** The sums, the chunks' and then those up to each, and what starts from them. */
+Stmt with_sums_ahead(const Context &context, const Choices &choices, const Stmt &program) {
+    const SumsAhead &ahead = *context.program.ahead;
+    std::vector<Stmt> stmts = {lower_blocks(ahead.program, choices, context.target, "sums")};
+    for (const Output &array : ahead.program.outputs) {
+        stmts.push_back(add_chunks(context, ahead, array));
+    }
+    stmts.push_back(program);
+    Stmt s = with_array_shapes(ahead, Int(32), without_parameters(ahead, Block::make(stmts)));
+    for (const Output &array : ahead.program.outputs) {
+        s = Allocate::make(array.name, array.type, MemoryType::Heap,
+                           {ahead.elements(array), ahead.chunk.extent, runs_of(ahead, array, Int(32))}, const_true(), s);
+    }
+    return s;
+}
+
 }  // namespace
 }  // namespace cpu
 
 Stmt lower_cpu(const TileProgram &program, const Choices &choices, const Target &target) {
-    using namespace cpu;
-    strobe_internal_assert(program.query_tile > 0 && program.stream_tile > 0) << "tile program " << program.name << " has no tile sizes";
-    const TileProgram prepared = with_tiles_for_transfers(program);
-    const Context context(prepared, target, choices.vector_lanes);
-    const std::string task = unique_name("task");
-    const Stmt s = program.parts > 1
-                       ? lower_parts(context)
-                       : in_parallel(task, task_count(prepared), at_task(prepared, task, lower_block(context)));
-    return with_stream_summaries(context, s);
+    return cpu::lower_blocks(program, choices, target, "task");
 }
 
 }  // namespace strobe

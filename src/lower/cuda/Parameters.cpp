@@ -65,11 +65,7 @@ public:
     }
 };
 
-std::vector<Parameter> inputs_of(const TileProgram &program) {
-    FindArguments finder;
-    for (const Output &o : program.outputs) {
-        finder.seen.insert(o.name);
-    }
+void look_into_passes(const TileProgram &program, FindArguments &finder) {
     for (const StreamPass &pass : program.passes) {
         for (const auto *ops : {&pass.prologue, &pass.step, &pass.epilogue}) {
             for (const TileOp &op : *ops) {
@@ -82,6 +78,22 @@ std::vector<Parameter> inputs_of(const TileProgram &program) {
         for (const Summary &s : pass.mask.summaries) {
             finder.look(s.load);
         }
+    }
+}
+
+std::vector<Parameter> inputs_of(const TileProgram &program) {
+    FindArguments finder;
+    for (const Output &o : program.outputs) {
+        finder.seen.insert(o.name);
+    }
+    if (program.ahead) {
+        for (const Output &array : program.ahead->program.outputs) {
+            finder.seen.insert(array.name);
+        }
+    }
+    look_into_passes(program, finder);
+    if (program.ahead) {
+        look_into_passes(program.ahead->program, finder);
     }
     finder.look(program.stream.extent);
     finder.look(program.query.extent);
@@ -142,6 +154,11 @@ int PackageArguments::scalar(const std::string &name) const {
 
 namespace {
 
+bool is_sum_ahead(const TileProgram &program, const std::string &array) {
+    const auto same = [&](const Output &o) { return o.name == array; };
+    return program.ahead && std::any_of(program.ahead->program.outputs.begin(), program.ahead->program.outputs.end(), same);
+}
+
 /** f(input, dimension, axis) for each dimension that an axis alone indexes in a load of tiles. */
 void each_dimension(const TileProgram &program,
                     const std::function<void(const std::string &, size_t, const std::string &)> &f) {
@@ -150,12 +167,19 @@ void each_dimension(const TileProgram &program,
             for (const TileOp &op : *ops) {
                 const Call *call = op.kind == TileOp::Kind::Load ? op.expr.as<Call>() : nullptr;
                 for (size_t d = 0; call && d < call->args.size(); d++) {
-                    if (const Variable *v = call->args[d].as<Variable>()) {
+                    const Variable *v = call->args[d].as<Variable>();
+                    if (v && !is_sum_ahead(program, call->param.name())) {
                         f(call->param.name(), d, v->name);
                     }
                 }
             }
         }
+    }
+    if (program.ahead) {
+        const SumsAhead &ahead = *program.ahead;
+        each_dimension(ahead.program, [&](const std::string &input, size_t d, const std::string &axis) {
+            f(input, d, axis == ahead.program.query.name ? ahead.axis : axis);
+        });
     }
 }
 
@@ -249,6 +273,9 @@ std::optional<CountTerm> PackageArguments::find_extent(const Axis &axis, int div
         if (parse_dimension(v->name, name, field, dim) && is_buffer(name)) {
             return CountTerm{buffer(name), dim, divisor};
         }
+    }
+    if (const auto extent = Internal::as_const_int(axis.extent)) {
+        return CountTerm{-1, 0, static_cast<int32_t>((*extent + divisor - 1) / divisor)};
     }
     return std::nullopt;
 }

@@ -1,5 +1,6 @@
 #include "LowerSimt.h"
 
+#include "AddChunks.h"
 #include "Contract.h"
 #include "Elementwise.h"
 #include "SixteenBit.h"
@@ -7,6 +8,7 @@
 #include "Transfer.h"
 #include "device/ExpandPtx.h"
 #include "lower/BlockWalk.h"
+#include "lower/SumArrays.h"
 #include "lower/SummaryTables.h"
 #include "lower/cuda/Code.h"
 #include "lower/cuda/Parameters.h"
@@ -176,11 +178,21 @@ Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
     return finished(s);
 }
 
+/** What comes before the walk; where rows start from sums ahead, if there are some. */
+Stmt lower_prologue(const Context &context, const StreamPass &pass) {
+    if (!pass.started.defined()) {
+        return lower_ops(context, pass.prologue, const_false());
+    }
+    const std::string empty = unique_name("empty");
+    return LetStmt::make(empty, !verdict(context, pass.started),
+                         lower_ops(context, pass.prologue, Variable::make(Bool(), empty)));
+}
+
 /** All passes of the block of rows at <query>.lo. */
 Stmt row_block(const Context &context) {
     std::vector<Stmt> stmts;
     for (const StreamPass &pass : context.program.passes) {
-        stmts.push_back(lower_ops(context, pass.prologue, const_false()));
+        stmts.push_back(lower_prologue(context, pass));
         stmts.push_back(lower_walk(context, pass));
         stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
     }
@@ -223,6 +235,9 @@ class BindArguments : public IRMutator {
         const size_t end = op->name.rfind(".address");
         if (end != std::string::npos && arguments.is_buffer(op->name.substr(0, end))) {
             return parameters.pointer(op->name.substr(0, end));
+        }
+        if (const auto table = tables.find(op->name.substr(0, end)); end != std::string::npos && table != tables.end()) {
+            return parameters.workspace(table->second);
         }
         return parameters.resolve(op);
     }
@@ -287,6 +302,7 @@ class PackageBuilder {
     }
 
     void add_summaries(const Context &context, const std::string &entry) {
+        const TileProgram &program = context.program;
         for (const Summary &s : summaries_of(program)) {
             if (s.axis != program.stream.name) {
                 continue;
@@ -327,6 +343,58 @@ class PackageBuilder {
         add_kernel(entry + "_part", LetStmt::make(unit, var(block_index()), s), context.threads(), units);
     }
 
+    Count blocks_of(const TileProgram &p) const {
+        Count work = {arguments.extent_of(p.query, p.query_tile)};
+        for (const Axis &a : p.grid) {
+            if (program.ahead && a.name == program.ahead->chunk.name) {
+                work.push_back(arguments.extent_of(program.stream, program.ahead->size));
+            } else {
+                work.push_back(arguments.extent_of(a, p.points.count(a.name) ? p.points.at(a.name) : 1));
+            }
+        }
+        return work;
+    }
+
+    int blocks_on_multiprocessor(const TileProgram &p) const {
+        return two_blocks_fit(simt_footprint(p), capability_of(package.architecture)) ? 2 : 1;
+    }
+
+    /** The kernels of the sums ahead: those of the chunks, then for each array those up to each chunk. */
+    void add_sums_ahead(const std::string &entry) {
+        const SumsAhead &ahead = *program.ahead;
+        for (const Output &array : ahead.program.outputs) {
+            WorkspaceSpec sums;
+            sums.element_bytes = array.type.bytes();
+            sums.elements = {{-1, 0, (int32_t)ahead.elements(array)}};
+            for (const Axis &a : ahead.outer(array)) {
+                sums.elements.push_back(a.name == ahead.chunk.name ? arguments.extent_of(program.stream, ahead.size)
+                                                                   : arguments.extent_of(a, 1));
+            }
+            tables[array.name] = (int)plan.workspaces.size();
+            plan.workspaces.push_back(sums);
+        }
+        strobe_user_assert(plan.workspaces.size() <= max_workspaces)
+            << "In algorithm " << program.name << ": can't exchange: it takes " << plan.workspaces.size()
+            << " arrays, and a package has " << max_workspaces << " at most.";
+        const Context context(ahead.program, false);
+        add_summaries(context, entry + "_ahead");
+        const std::string task = unique_name("task");
+        const Stmt rows = with_array_shapes(ahead, Int(64), at_task(ahead.program, task, row_block(context)));
+        add_kernel(entry + "_ahead", LetStmt::make(task, var(block_index()), rows), context.threads(),
+                   blocks_of(ahead.program), blocks_on_multiprocessor(ahead.program));
+        for (const Output &array : ahead.program.outputs) {
+            Count units = {{-1, 0, pieces_of(ahead, array)}};
+            for (const Axis &a : ahead.outer(array)) {
+                if (a.name != ahead.chunk.name) {
+                    units.push_back(arguments.extent_of(a, 1));
+                }
+            }
+            const std::string unit = unique_name("unit");
+            add_kernel(entry + "_chunks_" + std::to_string(plan.kernels.size()),
+                       LetStmt::make(unit, var(block_index()), chunk_block(ahead, array, unit)), sum_threads, units);
+        }
+    }
+
 public:
     PackageBuilder(const CudaCandidate &candidate, const std::string &architecture, int shared_limit)
         : candidate(candidate), program(candidate.program), arguments(program, package), shared_limit(shared_limit),
@@ -346,19 +414,22 @@ public:
         plan.schedule = candidate.schedule;
         plan.query_tile = program.query_tile;
         const std::string entry = "strobe_" + cuda::plain(program.name) + "_general";
-        add_summaries(context, entry);
-        Count work = {arguments.extent_of(program.query, program.query_tile)};
-        for (const Axis &a : program.grid) {
-            work.push_back(arguments.extent_of(a, program.points.count(a.name) ? program.points.at(a.name) : 1));
+        if (program.ahead) {
+            add_sums_ahead(entry);
         }
+        add_summaries(context, entry);
+        const Count work = blocks_of(program);
         const std::string task = unique_name("task");
         if (program.parts > 1) {
             add_parts(context, entry, work);
         }
         const Stmt rows = program.parts > 1 ? merge_block(context, var(task) * program.parts) : row_block(context);
-        const Stmt block = at_task(program, task, rows);
-        const int blocks = two_blocks_fit(simt_footprint(program), capability_of(package.architecture)) ? 2 : 1;
-        add_kernel(entry, LetStmt::make(task, var(block_index()), block), context.threads(), work, blocks);
+        Stmt block = at_task(program, task, rows);
+        if (program.ahead) {
+            block = with_array_shapes(*program.ahead, Int(64), without_parameters(*program.ahead, block));
+        }
+        add_kernel(entry, LetStmt::make(task, var(block_index()), block), context.threads(), work,
+                   blocks_on_multiprocessor(program));
         package.plans.push_back(plan);
         const std::vector<char> source = generator->compile_to_src();
         strobe_debug(3) << source.data() << "\n";
@@ -409,6 +480,22 @@ Stmt lower_simt_serially(const TileProgram &program, bool descending) {
             s = Allocate::make(parts_of(context, name), context.at(name).type, MemoryType::Heap,
                                {make_const(Int(32), elements_of_part(context, name)), task_count(program) * program.parts},
                                const_true(), s);
+        }
+    }
+    if (program.ahead) {
+        const SumsAhead &ahead = *program.ahead;
+        std::vector<Stmt> stmts = {lower_simt_serially(ahead.program, descending)};
+        for (const Output &array : ahead.program.outputs) {
+            const Expr units = runs_of(ahead, array, Int(32)) * pieces_of(ahead, array);
+            stmts.push_back(task_loop(units, [&](const std::string &unit) {
+                return serial_block(chunk_block(ahead, array, unit), sum_threads, descending);
+            }));
+        }
+        stmts.push_back(s);
+        s = with_array_shapes(ahead, Int(32), without_parameters(ahead, Block::make(stmts)));
+        for (const Output &array : ahead.program.outputs) {
+            s = Allocate::make(array.name, array.type, MemoryType::Heap,
+                               {ahead.elements(array), ahead.chunk.extent, runs_of(ahead, array, Int(32))}, const_true(), s);
         }
     }
     for (const Summary &summary : summaries_of(program)) {
