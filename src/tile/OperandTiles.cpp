@@ -1,5 +1,6 @@
 #include "OperandTiles.h"
 
+#include "derivation/Expressions.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -61,6 +62,9 @@ class InnerBuilder {
     bool contract();
     void contract_sides(const TwoSides &sides, const std::string &axis, bool negative, size_t n);
     void finish(Expr value);
+    bool has_three_axes(const std::string &axis) const;
+    Expr at_element(const Expr &e, const std::string &axis, int n);
+    Expr elements_apart(const std::string &axis);
     int size_of(const std::vector<std::string> &axes) {
         int size = 1;
         for (const std::string &a : axes) {
@@ -166,8 +170,61 @@ void InnerBuilder::finish(Expr value) {
     }
 }
 
+/** Values that are reduced along the axis have rows, the stream and this axis, and a tile has two. */
+bool InnerBuilder::has_three_axes(const std::string &axis) const {
+    return std::any_of(b.plan.inner.begin(), b.plan.inner.end(), [&](const std::string &name) {
+        const std::vector<std::string> &axes = b.graph.reduction(name).axes;
+        const auto has = [&](const std::string &a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); };
+        return expr_uses_var(r.body, "%" + name) && has(axis) && has(query) && has(stream);
+    });
+}
+
+/** \p e at the n'th element of the axis, where other reductions have values of their own for it. */
+Expr InnerBuilder::at_element(const Expr &e, const std::string &axis, int n) {
+    const Expr at = simplify(b.graph.axis(axis).min + n);
+    Expr result = substitute(axis, at, e);
+    for (const std::string &name : b.plan.inner) {
+        Reduction one = b.graph.reduction(name);
+        const auto found = std::find(one.axes.begin(), one.axes.end(), axis);
+        if (found == one.axes.end() || !expr_uses_var(result, "%" + name)) {
+            continue;
+        }
+        one.axes.erase(found);
+        one.name += "." + std::to_string(n);
+        one.body = at_element(one.body, axis, n);
+        one.init = one.init.defined() ? at_element(one.init, axis, n) : one.init;
+        InnerBuilder(b, one).build();
+        result = substitute("%" + name, b.ref("%" + one.name), result);
+    }
+    return result;
+}
+
+/** The body over all elements of a short axis, written out. */
+Expr InnerBuilder::elements_apart(const std::string &axis) {
+    if (b.size_of(axis) > few) {
+        strobe_user_error() << "In algorithm for " << r.name << ": can't compute " << name_of(r.op) << " over " << axis
+                            << " of " << text_of(r.body) << " inside a tile, because what it reduces has an element for each "
+                            << query << ", " << stream << " and " << axis << ", which has " << b.size_of(axis)
+                            << ". Supported: at most " << few << " elements of such an axis.";
+    }
+    Expr result;
+    for (int n = 0; n < b.size_of(axis); n++) {
+        const Expr one = at_element(r.body, axis, n);
+        result = result.defined() ? combine(r.op, result, one) : one;
+    }
+    return result;
+}
+
 void InnerBuilder::build() {
     if (contract()) {
+        return;
+    }
+    const auto apart = std::find_if(r.over.begin(), r.over.end(), [&](const std::string &a) { return has_three_axes(a); });
+    if (apart != r.over.end()) {
+        Reduction rest = r;
+        rest.body = elements_apart(*apart);
+        rest.over.erase(rest.over.begin() + (apart - r.over.begin()));
+        InnerBuilder(b, rest).build();
         return;
     }
     std::vector<std::string> over = r.over;
@@ -177,7 +234,7 @@ void InnerBuilder::build() {
         return std::pair(tied.count(x), b.size_of(x)) < std::pair(tied.count(y), b.size_of(y));
     });
     std::string longest;
-    if (size_of(over) > few || tied.count(over.back())) {
+    if (!over.empty() && (size_of(over) > few || tied.count(over.back()))) {
         longest = over.back();
         over.pop_back();
     }
