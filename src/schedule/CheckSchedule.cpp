@@ -4,10 +4,6 @@
 
 namespace strobe {
 
-bool contains(const std::vector<std::string> &list, const std::string &name) {
-    return std::find(list.begin(), list.end(), name) != list.end();
-}
-
 std::vector<std::string> base_names(const std::vector<std::string> &names) {
     std::vector<std::string> bases;
     for (const std::string &n : names) {

@@ -7,6 +7,7 @@
 
 #include "CheckSchedule.h"
 #include "CompleteChoices.h"
+#include "Contains.h"
 #include "Directives.h"
 #include "PrintSchedule.h"
 #include "ResolveNames.h"
@@ -14,7 +15,6 @@
 
 namespace strobe {
 
-bool contains(const std::vector<std::string> &list, const std::string &name);
 /** The names in a message: without Halide's "$n". */
 std::vector<std::string> base_names(const std::vector<std::string> &names);
 std::vector<std::string> names_of(const std::vector<Reduction> &reductions);
