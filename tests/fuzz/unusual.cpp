@@ -291,4 +291,83 @@ TEST_P(Unusual, HasKernels) {
 INSTANTIATE_TEST_SUITE_P(, Unusual, testing::ValuesIn(cases()),
                          [](const testing::TestParamInfo<Case> &info) { return info.param.name; });
 
+/** What is outside of the model, and what the error must name. */
+struct Outside {
+    const char *name;
+    Define define;
+    std::vector<const char *> says;
+};
+
+std::ostream &operator<<(std::ostream &s, const Outside &o) {
+    return s << o.name;
+}
+
+std::vector<Outside> outside() {
+    using Outputs = std::vector<Func>;
+    return {
+        {"attention_through_other_rows", [](Inputs &in) {
+             RDom all(0, in.keys()), again(0, in.keys());
+             Func p("p"), two("two"), out("out");
+             p(in.j, in.i, in.h, in.b) = in.softmaxed(in.dot());
+             two(in.j, in.i, in.h, in.b) += p(again, in.i, in.h, in.b) * p(in.j, again, in.h, in.b);
+             return Outputs{in.weighted(two(in.j, in.i, in.h, in.b))};
+         }, {"two"}},
+        {"one_normaliser_for_all_rows", [](Inputs &in) {
+             RDom both(0, in.keys(), 0, in.q.dim(1).extent());
+             Func e("e"), whole("whole");
+             e(in.j, in.i, in.h, in.b) = exp(in.dot());
+             whole(in.h, in.b) += e(both.x, both.y, in.h, in.b);
+             return Outputs{in.weighted(e(in.j, in.i, in.h, in.b) / whole(in.h, in.b))};
+         }, {"whole"}},
+        {"sum_of_results_over_heads", [](Inputs &in) {
+             RDom all_heads(0, heads);
+             Func o = in.sum(in.softmaxed(in.dot()), in.v), total("over_heads");
+             total(in.d, in.i, in.b) += o(in.d, in.i, all_heads, in.b);
+             return Outputs{total};
+         }, {"over_heads"}},
+        {"running_maximum_of_scores", [](Inputs &in) {
+             RDom before(0, in.keys());
+             Func s("s"), top("top");
+             s(in.j, in.i, in.h, in.b) = in.dot();
+             top(in.j, in.i, in.h, in.b) = -infinity;
+             top(in.j, in.i, in.h, in.b) =
+                 max(top(in.j, in.i, in.h, in.b), select(before <= in.j, s(before, in.i, in.h, in.b), -infinity));
+             return Outputs{in.weighted(in.softmaxed(in.dot() - top(in.j, in.i, in.h, in.b)))};
+         }, {"top", "a running max along"}},
+        {"scores_of_scores", [](Inputs &in) {
+             RDom all(0, in.keys());
+             Func s("s"), mixed("mixed");
+             s(in.j, in.i, in.h, in.b) = in.dot();
+             mixed(in.j, in.i, in.h, in.b) += s(all, in.i, in.h, in.b) * in.k(all % features, in.j, in.h, in.b);
+             return Outputs{in.weighted(in.softmaxed(mixed(in.j, in.i, in.h, in.b)))};
+         }, {"mixed"}},
+        {"stored_scores", [](Inputs &in) {
+             Func s("all_scores");
+             s(in.j, in.i, in.h, in.b) = in.dot();
+             return Outputs{s};
+         }, {"all_scores"}},
+    };
+}
+
+class OutsideOfTheModel : public testing::TestWithParam<Outside> {};
+
+TEST_P(OutsideOfTheModel, IsRefusedByName) {
+    Inputs in;
+    for (const char *target : {"host", "x86-64-linux-cuda"}) {
+        try {
+            const std::vector<Func> outputs = GetParam().define(in);
+            const Target t = std::string(target) == "host" ? get_host_target() : Target(target);
+            t.has_feature(Target::CUDA) ? (void)compile_cuda(outputs, t) : (void)compile(outputs, t);
+            ADD_FAILURE() << "it was accepted";
+        } catch (const UserError &e) {
+            for (const char *text : GetParam().says) {
+                EXPECT_NE(std::string(e.what()).find(text), std::string::npos) << e.what();
+            }
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(, OutsideOfTheModel, testing::ValuesIn(outside()),
+                         [](const testing::TestParamInfo<Outside> &info) { return info.param.name; });
+
 }  // namespace
