@@ -38,6 +38,7 @@ def _names(code: types.CodeType) -> tuple[str, ...]:
 
 
 _codes: dict[int, types.CodeType] = {}
+_kept: dict[int, Callable] = {}  # functions of torch that keys name by address
 
 
 class _Unknown(Exception):
@@ -47,6 +48,9 @@ class _Unknown(Exception):
 def _walk(value: Any, tensors: list[torch.Tensor], seen: set[int]) -> Any:
     kind = type(value)
     if kind is types.FunctionType:
+        if value.__closure__ is None and (value.__module__ or "").split(".")[0] == "torch":
+            _kept[id(value)] = value
+            return "torch", id(value)  # torch.nn.functional.relu, say, whose globals do not change
         return _function(value, tensors, seen)
     if kind is torch.Tensor or isinstance(value, torch.Tensor):
         return _tensor(value, tensors)

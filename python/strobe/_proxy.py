@@ -299,12 +299,12 @@ def _trace_of(values) -> Trace:
 
 def apply(name: str, trace: Trace, args: tuple, kwargs: dict) -> Any:
     """METHODS[name]; where a row takes part, of each of its elements."""
-    for a in args:
-        if not isinstance(a, (Proxy, int, float)):
-            from ._vector import of_rows
+    from ._vector import of_rows
 
-            return of_rows(name, trace, args, kwargs)
-    return METHODS[name](trace, *args, **kwargs)
+    with torch._C.DisableTorchFunction():  # what is asked of tensors here is no question of the user's
+        if all(isinstance(a, (Proxy, int, float)) for a in args):
+            return METHODS[name](trace, *args, **kwargs)
+        return of_rows(name, trace, args, kwargs)
 
 
 def dispatch(func, args: tuple, kwargs: dict):
