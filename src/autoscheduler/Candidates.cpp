@@ -28,6 +28,19 @@ std::vector<std::map<std::string, int>> element_stages(const Choices &base, bool
     return {tiles, none};
 }
 
+/** Whether rows that scores contract stay in registers: in both ways, where that may gain something. */
+std::vector<std::set<std::string>> held_rows(const Choices &base, bool given, const Capability &machine,
+                                             const Workload &work) {
+    std::set<std::string> scores;
+    for (const Contraction &k : work.contractions) {
+        if (k.scores && base.mma.count(k.func)) {
+            scores.insert(k.func);
+        }
+    }
+    const bool one_way = given || !machine.bulk_copies || scores.empty() || !work.is_bound_by_power();
+    return one_way ? std::vector{base.held} : std::vector{std::set<std::string>(), scores};
+}
+
 std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string> &given, const Capability &machine,
                                  const Workload &work) {
     auto has = [&](const char *name) { return given.count(name) > 0; };
@@ -70,7 +83,10 @@ std::vector<Choices> gpu_choices(const Choices &base, const std::set<std::string
                     }
                     for (const auto &elements : element_stages(base, has("elements"), machine, work, stages)) {
                         c.element_stages = elements;
-                        all.push_back(c);
+                        for (const auto &held : held_rows(base, has("mma"), machine, work)) {
+                            c.held = held;
+                            all.push_back(c);
+                        }
                     }
                 }
             }

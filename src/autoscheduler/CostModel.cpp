@@ -20,6 +20,9 @@ constexpr double overlap_alone = 2.6, overlap = 3.5;
 /** Taking turns on the matrix unit keeps a third warpgroup ready for it at any time (two alternate by
  * themselves). Each turn costs a barrier's handover. */
 constexpr double overlap_of_turns = 6, handover_clocks = 25;
+/** With three stages a turn's sums may take until the end of the elementwise work, and the handover is hidden, unless much
+ * of the work comes before the maxima. (Measured on an H100 at head dimension 64: 2 to 4 % of the whole.) */
+constexpr double patient_handover_clocks = 8;
 /** Barriers, the matrix unit's fill and drain, waits for the row maxima: once a tile. */
 constexpr double step_clocks = 470;
 /** Where the tiles that a warpgroup has to do with are only known at run time, turns are waited for in vain. */
@@ -27,6 +30,12 @@ constexpr double turns_in_vain = 1.1;
 /** Loads of elements from global memory, where threads read them: clocks that nothing hides, instructions beside those
  * that count_ops finds. (Measured: 3,000 clocks for 128 x 128 elements.) */
 constexpr double load_clocks = 0.18, load_issue = 1.5;
+/** The chip's power is the limit where the matrix units are busy all the time: scores whose rows are not read from shared
+ * memory again for each tile leave more of it, as if a step took so much less. Reading the rows costs so much a block.
+ * (Measured on an H100 at head dimension 128: 1 to 3.5 % less time without a mask, nothing with a causal one, 2 to 10 %
+ * more with a prefix or documents, and up to 3 % more where weights need no maximum. Tiles of elements make the matrix units
+ * wait as well.) */
+constexpr double held_step_clocks = 50, held_block_clocks = 250;
 /** From the release of a stage to its next tile, under load; hidden behind the tiles that are in flight. */
 constexpr double load_latency = 1800;
 /** Per block: the first tile's scores and the last one's sums, which nothing overlaps, and the results. With
@@ -144,10 +153,12 @@ void CostModel::add_contraction(const Contraction &k, const Choices &c, TileCost
         cost.issue += rows * columns * depth / machine.fma_f32 * 1.5;  // operands come from shared memory
         return;
     }
-    // One instruction: 64 rows x columns x depth_bytes. Both operands of scores come from shared memory.
+    // One instruction: 64 rows x columns x depth_bytes. Both operands of scores come from shared memory, unless a block
+    // holds its rows.
     const double step = unit->depth_bytes / 2.0;
     const double math = unit->rows * columns * step / unit->fma_16bit;
-    const double shared_bytes = ((k.scores ? unit->rows : 0) + columns) * unit->depth_bytes;
+    const bool held = c.held.count(k.func) > 0;
+    const double shared_bytes = ((k.scores && !held ? unit->rows : 0) + columns) * unit->depth_bytes;
     cost.tensor +=
         rows / unit->rows * std::ceil(depth / step) * std::max(math, shared_bytes / unit->shared_bytes_per_clk);
 }
@@ -163,6 +174,8 @@ TileCost CostModel::gpu_tile(size_t pass, const Choices &c, double partial) cons
     }
     const double rescaled = p.running_pivots == 0 ? 0 : c.rescale_bits > 0 ? lazy_rescales : 1;
     t.special = ops[pass].special * elements / machine.special;
+    t.step = step_clocks - (work.is_bound_by_power() && !c.held.empty() ? held_step_clocks : 0);
+    t.handover = c.stages > 2 && p.running_pivots > 0 && ops[pass].special < 2 ? patient_handover_clocks : handover_clocks;
     t.issue +=
         (ops[pass].issue * elements + rows * (row_issue * p.running_pivots + rescaled * accumulators)) / machine.issue;
     t.partial_issue = mask_ops[pass].issue * elements / machine.issue;
@@ -183,8 +196,8 @@ double CostModel::gpu_clocks(const TileCost &t, const Choices &c, double partial
     const double p = groups < 2 ? overlap_alone : turns && groups > 2 ? overlap_of_turns : overlap;
     const double share = (double)groups / std::max(1, c.consumers);
     const double code = c.specialize_full ? partial : 1;
-    const double busy = share * (norm(p, {t.tensor, t.special, t.issue + code * t.partial_issue}) + t.loads) + step_clocks +
-                        (turns ? handover_clocks * groups : 0);
+    const double busy = share * (norm(p, {t.tensor, t.special, t.issue + code * t.partial_issue}) + t.loads) + t.step +
+                        (turns ? t.handover * groups : 0);
     return c.stages == 1 ? busy + load_latency : busy;
 }
 
@@ -259,6 +272,7 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
                               : c.row_groups() > 2   ? persistent_block_clocks_of_three
                                                      : persistent_block_clocks;
     double fixed = (gpu ? (c.persistent ? persistent : block_clocks) : cpu_block_clocks) * plan.passes.size();
+    fixed += c.held.empty() ? 0 : held_block_clocks;
     for (const ElementInput &x : work.elements) {
         const bool loaded = gpu && !x.by_stream && c.element_stages_of(x.input) == 0;
         fixed += loaded ? load_clocks * c.query_tile * (double)x.width.value_or(0) : 0;

@@ -17,6 +17,8 @@ namespace strobe {
 struct TileCost {
     double tensor = 0, special = 0, issue = 0, copies = 0;
     double arrival = 0;        // from one tile to the next, of the copies and what hides their latency
+    double step = 0;           // once a tile: barriers and waits
+    double handover = 0;       // of each turn on the matrix unit
     double loads = 0;          // GPU: of elements that threads read for themselves
     double partial_issue = 0;  // the mask's, in a partial tile
     double total = 0;          // after overlap, averaged over full and partial tiles, if all warpgroups have a part

@@ -41,7 +41,8 @@ std::string kib(int64_t bytes) {
 std::string tiles_of(const Choices &c, const Capability &machine) {
     std::string s = std::to_string(c.query_tile) + " x " + std::to_string(c.stream_tile);
     if (machine.is_gpu()) {
-        s += ", " + std::to_string(c.stages) + " stages" + (c.pingpong ? ", pingpong" : "");
+        s += ", " + std::to_string(c.stages) + " stages" + (c.pingpong ? ", pingpong" : "") +
+             (c.held.empty() ? "" : ", rows in registers");
     }
     return s;
 }

@@ -137,11 +137,14 @@ void ScheduleChecker::check_mma_func(const std::string &func, const SourceSpan &
                "leave it out, or pad that dimension");
     }
     const std::string a = one_of(argument("a"), {"registers", "shared"}, k->scores ? "shared" : "registers");
-    if ((a == "shared") != k->scores) {
-        refuse(argument("a").span,
-               k->scores ? "its first operand is an input, which tma brings to shared memory"
-                         : "its first operand is computed, and lies in registers already",
-               k->scores ? "a=shared" : "a=registers");
+    if (!k->scores && a == "shared") {
+        refuse(argument("a").span, "its first operand is computed, and lies in registers already", "a=registers");
+    }
+    if (k->scores && a == "registers") {
+        if (!machine.bulk_copies) {
+            refuse(argument("a").span, "its first operand is an input, which copies bring to shared memory", "a=shared");
+        }
+        c.held.insert(k->func);
     }
     c.mma[k->func] = operands;
 }

@@ -1,6 +1,8 @@
 #include "Footprint.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 
 namespace strobe {
 
@@ -52,8 +54,14 @@ std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload
                                         const Choices &choices) {
     int64_t scores = 0, accumulators = 0;
     bool rounded = false;
+    std::map<std::string, int64_t> rows;  // held, by input: four registers for 16 columns
     for (int i : chain.contractions) {
         const Contraction &c = work.contractions[i];
+        for (const Operand &o : c.operands) {
+            if (choices.held.count(c.func) && !o.by_stream) {
+                rows[o.input] = std::max(rows[o.input], (o.width.value_or(0) + 15) / 16 * 4);
+            }
+        }
         (c.scores ? scores : accumulators) += columns_of(c, choices) / 2;
         rounded |= !c.scores && is_rounded(c, choices);
     }
@@ -61,12 +69,15 @@ std::vector<FootprintTerm> registers_of(const Workload &work, const PassWorkload
         std::count_if(work.elements.begin(), work.elements.end(), [&](const ElementInput &e) {
             return e.by_stream && choices.element_stages_of(e.input) > 0;
         });
+    const int64_t held = std::accumulate(rows.begin(), rows.end(), int64_t(0),
+                                         [](int64_t sum, const auto &r) { return sum + r.second; });
     const int64_t weights = chain.weight_tiles * choices.stream_tile / (rounded ? 4 : 2);
     // Each thread holds two rows' state; values on their way through the special-function unit take
     // about one more register for every 16 columns.
     return {{"scores", scores},
             {"accumulators", accumulators},
             {"weights", weights},
+            {"rows of operands", held},
             {"row state", 2 * (chain.pivots + chain.row_moments)},
             {"inputs of rows and keys", (pass.element_loads - staged) * choices.stream_tile / 2 + staged * staged_registers(choices.stream_tile)},
             {"mask data", pass.mask_reads_inputs ? mask_data_registers : 0},

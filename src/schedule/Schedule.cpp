@@ -166,8 +166,8 @@ bool Choices::operator==(const Choices &o) const {
     auto all = [](const Choices &c) {
         return std::tie(c.query_tile, c.stream_tile, c.skip_dead, c.specialize_full, c.persistent, c.pingpong,
                         c.query_descending, c.stages, c.consumers, c.chains, c.producers, c.consumer_registers,
-                        c.producer_registers, c.rescale_bits, c.vector_lanes, c.parts, c.mma, c.instruction, c.copies,
-                        c.block_order, c.general, c.element_stages, c.exchange);
+                        c.producer_registers, c.rescale_bits, c.vector_lanes, c.parts, c.held, c.mma, c.instruction,
+                        c.copies, c.block_order, c.general, c.element_stages, c.exchange);
     };
     return all(*this) == all(o);
 }

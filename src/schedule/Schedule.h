@@ -38,6 +38,7 @@ struct Choices {
     int rescale_bits = 0;  // 0: always
     int vector_lanes = 8;
     bool general = false;  // the GPU kernel without warp roles
+    std::set<std::string> held;              // scores whose rows lie in registers for a whole block
     std::map<std::string, std::string> mma;  // Func -> operand type; absent: the algorithm's own
     std::string instruction;                 // the matrix instruction: "wgmma", "mma"; "" without a matrix unit
     std::string copies;                      // how tiles of inputs arrive: "tma", "copy"; "" on a CPU

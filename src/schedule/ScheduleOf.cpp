@@ -73,7 +73,7 @@ void add_gpu(Schedule &schedule, const Choices &c, const Workload &work) {
     for (const Contraction &k : work.contractions) {
         auto type = c.mma.find(k.func);
         if (type != c.mma.end()) {
-            schedule.mma(short_name(k.func, names), c.instruction, type->second);
+            schedule.mma(short_name(k.func, names), c.instruction, type->second, c.held.count(k.func) ? "registers" : "");
         }
     }
     if (c.producers > 0) {

@@ -58,6 +58,10 @@ std::optional<int64_t> known_size(const ReductionGraph &graph, const std::string
     return declared ? declared : declared_size(graph, axis, true);
 }
 
+bool Workload::is_bound_by_power() const {
+    return passes.size() == 1 && passes[0].running_pivots > 0 && !passes[0].masked && elements.empty();
+}
+
 Workload workload_of(const ReductionGraph &graph, const Plan &plan, const AxisSizes &given) {
     return WorkloadBuilder(graph, plan, given).build();
 }

@@ -86,6 +86,9 @@ struct Workload {
     const Contraction *find(const std::string &func) const;
     /** How many chains warpgroups of their own can compute: those of the only pass, at least 1. */
     int chains() const;
+    /** One walk in which nothing keeps the matrix units waiting but the weights under a running maximum: no mask, no
+     * inputs with an element for each row and key. Its time is bound by the chip's power. */
+    bool is_bound_by_power() const;
     /** Distinct operands of the whole program. */
     std::vector<Operand> operands() const;
 };

@@ -117,7 +117,10 @@ void InnerBuilder::contract_sides(const TwoSides &sides, const std::string &axis
     const Type type = b.operand_type({r.name}, own);
     const std::string a = operand_tile(b, rows, {query, axis}, type, r.name + ".rows");
     const std::string c = operand_tile(b, sides.columns, {stream, axis}, type, r.name + ".columns");
-    b.emit(contract_op(dst, axis, a, c, type, n > 0));
+    TileOp op = contract_op(dst, axis, a, c, type, n > 0);
+    op.held = b.choices.held.count(r.name) > 0;
+    op.note = op.held ? a + " in registers" : "";
+    b.emit(op);
 }
 
 /** The axes of inner reductions' values that e refers to. */

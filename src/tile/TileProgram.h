@@ -72,6 +72,7 @@ struct TileOp {
     std::string axis;                   // Contract, Reduce, Scan: there one of dst's own axes
     std::string a, b;                   // Contract: tile values. `a` is rounded to a_type first
     Type operand_type;                  // Contract: what both operands are rounded to
+    bool held = false;                  // Contract: `a`, which a whole block shares, stays in registers
     bool accumulate = false;            // Contract; Reduce after SharePoints.h: add to dst
     std::vector<std::string> out_axes;  // Store
     std::string note;                   // printed behind the op: a stage count, an instruction

@@ -124,7 +124,7 @@ TEST(DerivedPlans, Golden) {
     EXPECT_EQ(to_string(autoschedule(x.graph, x.plan, capability_of("sm_90a")).schedule), R"(tile(i, 192)
 stream(j, 128)
 online(row_sum, weighted_sum)
-k, v: stage(2, tma)
+k, v: stage(3, tma)
 scores: mma(wgmma, bf16)
 weighted_sum: mma(wgmma, bf16)
 warps(consumers=3, producer=1, registers=160:32)

@@ -48,7 +48,8 @@ TEST(KnownPoints, Head64) {
         EXPECT_EQ(r.choices.consumers, 3);
         EXPECT_EQ(r.choices.consumer_registers, 160);
         EXPECT_EQ(r.choices.producer_registers, 32);
-        EXPECT_EQ(r.choices.stages, 2);
+        EXPECT_EQ(r.choices.stages, 3) << "the sums of a turn may then take long";
+        EXPECT_TRUE(r.choices.held.empty()) << "three warpgroups have no registers left";
         EXPECT_TRUE(r.choices.pingpong) << table(r);
         EXPECT_TRUE(r.choices.persistent);
         EXPECT_EQ(r.choices.rescale_bits, 8);
@@ -61,9 +62,8 @@ TEST(KnownPoints, Head128) {
         for (Mask mask : {Mask::None, Mask::Causal}) {
             ScheduleChoice r = choose(head(128, mask), shape);
             EXPECT_EQ(r.choices.query_tile, 128) << shape << "\n" << table(r);
-            // Long rows pay for a wider tile, which leaves no room for the next block's rows.
-            const bool wide = mask == Mask::None && shape == "S=16384 H=16 B=1";
-            EXPECT_EQ(r.choices.stream_tile, wide ? 160 : 128) << shape << "\n" << table(r);
+            EXPECT_EQ(r.choices.stream_tile, 128) << shape << "\n" << table(r);
+            EXPECT_EQ(r.choices.held.size(), mask == Mask::None ? 1u : 0u) << shape << "\n" << table(r);
             EXPECT_EQ(r.choices.consumers, 2);
             EXPECT_EQ(r.choices.consumer_registers, 232);
             EXPECT_EQ(r.choices.producer_registers, 40);
@@ -78,7 +78,7 @@ TEST(KnownPoints, CausalRowsGrow) {
         ScheduleChoice r = choose(head(64, Mask::Causal), shape);
         EXPECT_EQ(r.choices.query_tile, 192) << shape << "\n" << table(r);
         EXPECT_EQ(r.choices.stream_tile, 128) << shape << "\n" << table(r);
-        EXPECT_EQ(r.choices.stages, 2) << shape << "\n" << table(r);
+        EXPECT_EQ(r.choices.stages, r.choices.pingpong ? 3 : 2) << shape << "\n" << table(r);
         EXPECT_TRUE(r.choices.pingpong || std::string(shape) == "S=1024 H=16 B=16") << "with short rows it is even\n"
                                                                                     << table(r);
         EXPECT_TRUE(r.choices.query_descending);
@@ -128,16 +128,32 @@ TEST(KnownPoints, PredictionsAgreeWithMeasurements) {
     }
 }
 
-/** Measured on an H200: head dimension 128 and every key visible, 160 keys at a time take 4.6 % less than 128
- * at 16,384 keys, and more at 1,024. */
+/** Measured on an H200: head dimension 128 and every key visible, queries in shared memory, 160 keys at a time take 4.6 %
+ * less than 128 at 16,384 keys, and more at 1,024. */
 TEST(KnownPoints, WideTilesPayOnLongRows) {
-    const char *wide = "tile(i, 128) stream(j, 160) k, v: stage(2) pingpong(off)";
+    const std::string shared = " scores: mma(wgmma, bf16, a=shared)";
+    const std::string wide = "tile(i, 128) stream(j, 160) k, v: stage(2) pingpong(off)" + shared;
     auto ratio = [&](const char *shape) {
         return choose(head(128), shape, "sm_90a", wide).estimate.milliseconds /
-               choose(head(128), shape, "sm_90a", rows128).estimate.milliseconds;
+               choose(head(128), shape, "sm_90a", rows128 + shared).estimate.milliseconds;
     };
     EXPECT_LT(ratio("S=16384 H=16 B=1"), 0.99);
     EXPECT_GT(ratio("S=1024 H=16 B=16"), 1.01);
+}
+
+/** Measured on an H100: with the queries in registers, 1 to 3 % less time where every key is visible. A mask leaves nothing
+ * of that: the power is not what the time is lost with. */
+TEST(KnownPoints, RowsInRegistersSavePower) {
+    auto ratio = [&](Mask mask, const char *shape) {
+        const std::string tiles = std::string(rows128) + " scores: mma(wgmma, bf16";
+        return choose(head(128, mask), shape, "sm_90a", tiles + ", a=registers)").estimate.milliseconds /
+               choose(head(128, mask), shape, "sm_90a", tiles + ")").estimate.milliseconds;
+    };
+    for (const char *shape : {"S=16384 H=16 B=1", "S=4096 H=16 B=4", "S=1024 H=16 B=16"}) {
+        EXPECT_LT(ratio(Mask::None, shape), 0.995) << shape;
+        EXPECT_GT(ratio(Mask::None, shape), 0.97) << shape;
+        EXPECT_GE(ratio(Mask::Causal, shape), 1) << shape;
+    }
 }
 
 /** Short windows visit few tiles: large ones waste keys at the edges, and more of the small ones must be in

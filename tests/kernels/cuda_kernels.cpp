@@ -5,6 +5,7 @@
 #include "MatrixCode.h"
 #include "driver/CompileCuda.h"
 #include "driver/Instance.h"
+#include "schedule/ParseSchedule.h"
 #include "support/Error.h"
 
 #include <gtest/gtest.h>
@@ -135,7 +136,7 @@ Choices chosen(const std::string &variant, int head) {
     return strobe::compile(instance.outputs, cuda_target()).choices;
 }
 
-/** Settings that were found to be the fastest on an H200. */
+/** Settings that were found to be the fastest on an H200, and stages and rows in registers on an H100. */
 TEST(CudaChoices, AreTheMeasuredOnes) {
     for (const std::string variant : {"full", "causal", "prefix_lm"}) {
         for (int head : {64, 128}) {
@@ -145,7 +146,8 @@ TEST(CudaChoices, AreTheMeasuredOnes) {
             EXPECT_EQ(c.consumers, small ? 3 : 2) << what;
             EXPECT_EQ(c.query_tile, small ? 192 : 128) << what;
             EXPECT_EQ(c.stream_tile, 128) << what;
-            EXPECT_EQ(c.stages, 2) << what;
+            EXPECT_EQ(c.stages, small ? 3 : 2) << what;
+            EXPECT_EQ(c.held.size(), !small && variant == "full" ? 1u : 0u) << what;
             EXPECT_EQ(c.consumer_registers, small ? 160 : 232) << what;
             EXPECT_EQ(c.producer_registers, small ? 32 : 40) << what;
             EXPECT_EQ(c.pingpong, small) << what;
@@ -153,6 +155,45 @@ TEST(CudaChoices, AreTheMeasuredOnes) {
             EXPECT_EQ(c.query_descending, variant != "full") << what;
         }
     }
+}
+
+std::string ptx_of(const std::string &variant, int head, const std::string &schedule) {
+    const Instance instance = build_algorithm(
+        variant, {{"dtype", "bf16"}, {"head_dim", std::to_string(head)}, {"value_dim", std::to_string(head)}},
+        get_host_target());
+    const CudaCompilation c = compile_cuda(instance.outputs, cuda_target(), parse_schedule(schedule), variant);
+    expect_matrix_code(c, "bf16");
+    return c.ptx;
+}
+
+/** Rows in registers: read once a block, 16 columns a time, ahead of the first tile. Then no score contraction reads both
+ * operands from shared memory. */
+TEST(CudaKernels, HoldRowsInRegisters) {
+    const std::string tiles = "tile(i, 128) stream(j, 128) scores: mma(wgmma, bf16";
+    const std::string from_shared = "f32\\.bf16\\.bf16 \\{[^}]*\\}, %sd0, %sd1";
+    const std::string held = ptx_of("full", 104, tiles + ", a=registers)"), shared = ptx_of("full", 104, tiles + ")");
+    EXPECT_EQ(count(held, "ldmatrix"), 7) << "104 columns";
+    EXPECT_EQ(count(held, from_shared), 0);
+    EXPECT_EQ(count(shared, "ldmatrix"), 0);
+    EXPECT_EQ(count(shared, from_shared), 14) << "the first tile's and the loop's";
+    EXPECT_LT(held.find("ldmatrix"), held.find("wgmma.mma_async"));
+}
+
+/** The exponentials of the loop before the wait for its sums, which is the one that stays where it is put. */
+int exponentials_before_sums(const std::string &ptx) {
+    const size_t here = ptx.find("STROBE_HERE_"), loop = ptx.rfind("wgmma.mma_async", here);
+    return count(ptx.substr(loop, here - loop), "ex2\\.approx");
+}
+
+/** With turns and three stages, all elementwise work comes before the wait for the sums; else the maxima alone. Where
+ * much was computed before them (softcap's tanh), it would only hold up copies. */
+TEST(CudaKernels, WaitForSumsWhenTheyAreDue) {
+    const std::string tiles = "tile(i, 192) stream(j, 128) k, v: ";
+    const int factors = 2;  // of the rows
+    EXPECT_EQ(exponentials_before_sums(ptx_of("full", 64, tiles + "stage(3) pingpong")), 64 + factors);
+    EXPECT_EQ(exponentials_before_sums(ptx_of("full", 64, tiles + "stage(2) pingpong")), factors);
+    EXPECT_EQ(exponentials_before_sums(ptx_of("full", 64, tiles + "stage(3) pingpong(off)")), factors);
+    EXPECT_EQ(exponentials_before_sums(ptx_of("softcap", 64, tiles + "stage(3) pingpong")), factors);
 }
 
 /** The last panel of a row is copied as far as the row goes. */
@@ -186,9 +227,9 @@ double cost(const LaunchPlan &plan, int keys) {
     return plan.cost_per_unit + plan.cost_per_step * ((keys + tile - 1) / tile);
 }
 
-/** Long rows get a plan of their own at head dimension 128, unless a mask keeps them short. */
+/** Long rows get a plan of their own at head dimension 96, unless a mask keeps them short. */
 TEST(CudaChoices, SeveralPlansWhereTheyPay) {
-    const CudaCompilation c = compile_variant("full", "bf16", 128, 128);
+    const CudaCompilation c = compile_variant("full", "bf16", 96, 96);
     ASSERT_EQ(c.package.plans.size(), 2u) << c.package.plans[0].schedule;
     const LaunchPlan &narrow = c.package.plans[0], &wide = c.package.plans[1];
     EXPECT_EQ(narrow.steps.at(0).divisor, 128);
@@ -201,7 +242,7 @@ TEST(CudaChoices, SeveralPlansWhereTheyPay) {
     }
     for (const std::string variant : {"causal", "sliding_window"}) {
         const Instance instance =
-            build_algorithm(variant, {{"dtype", "bf16"}, {"head_dim", "128"}}, get_host_target());
+            build_algorithm(variant, {{"dtype", "bf16"}, {"head_dim", "96"}}, get_host_target());
         EXPECT_EQ(strobe::compile(instance.outputs, cuda_target()).schedules.choices.size(), 1u) << variant;
     }
 }

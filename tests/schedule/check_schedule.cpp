@@ -5,6 +5,7 @@
 #include "schedule/CompleteChoices.h"
 #include "schedule/ParseSchedule.h"
 #include "schedule/PrintSchedule.h"
+#include "support/Error.h"
 
 #include <gtest/gtest.h>
 
@@ -120,6 +121,23 @@ TEST(CheckSchedule, TwoSoftmaxesTakeTwoFragments) {
     EXPECT_EQ(f.register_terms[0].amount, 64) << "two fragments of 64 x 64";
     EXPECT_EQ(f.register_terms[1].amount, 64) << "two accumulators of 64 x 64";
     EXPECT_EQ(f.register_terms[2].amount, 32) << "two packed weights";
+}
+
+/** A thread's share of 64 rows x 128 columns of 16 bits. */
+TEST(CheckSchedule, RowsInRegistersAreCounted) {
+    Options options;
+    options.head = options.value = 128;
+    const std::string tiles = "tile(i, 128) stream(j, 128) scores: mma(wgmma, bf16";
+    const Choices held = check(tiles + ", a=registers)", options), shared = check(tiles + ")", options);
+    EXPECT_EQ(held.held, (std::set<std::string>{"scores"}));
+    EXPECT_TRUE(shared.held.empty());
+    EXPECT_FALSE(held == shared);
+    hand_made::Example x = attention(options);
+    const Workload work = workload_of(x.graph, x.plan);
+    const Capability machine = capability_of("sm_90a");
+    EXPECT_EQ(footprint_of(work, held, machine).registers, footprint_of(work, shared, machine).registers + 32);
+    EXPECT_EQ(check_schedule(schedule_of(held, x.graph, x.plan, work, machine), x.graph, x.plan, machine), held);
+    EXPECT_THROW(check("tile(i, 128) stream(j, 160) scores: mma(wgmma, bf16, a=registers)", options), UserError);
 }
 
 TEST(CheckSchedule, SharedMemoryIsCounted) {

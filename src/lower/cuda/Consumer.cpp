@@ -1,3 +1,4 @@
+#include "DeviceMath.h"
 #include "StreamKernel.h"
 #include "Walk.h"
 
@@ -32,6 +33,10 @@ std::string packed(const std::string &weights) {
     return plain(weights) + "_packed";
 }
 
+std::string held(const std::string &rows) {
+    return plain(rows) + "_held";
+}
+
 /** x in dst = dst * x, where x does not depend on the column; undefined otherwise. */
 Expr rescale_factor(const TileOp &op, const Elements &elements) {
     const Mul *product = op.expr.as<Mul>();
@@ -57,17 +62,44 @@ void StreamKernel::start_scores(Code &code, const Expr &iteration) {
         const int n = program.value(op->dst).dims[1].size;
         const Expr rows = Variable::make(UInt(32), "descriptor_" + plain(op->a)) +
                           u32(stage_of(a, Code::get_int("works")) * (a.stage_bytes() >> 4));
+        const std::string type = matrix_type(op->operand_type), size = std::to_string(n), dst = plain(op->dst);
         const Expr columns = Variable::make(UInt(32), "descriptor_" + plain(op->b)) +
                              u32(stage_of(b, iteration) * (b.stage_bytes() >> 4));
         for (int k = 0; k < (a.columns + 15) / 16; k++) {
             const int panel = k / 4, bytes = (k % 4) * 32;
-            code.run("wgmma_ss",
-                     {matrix_type(op->operand_type), std::to_string(n), plain(op->dst), k > 0 ? "1" : "0", "0"},
-                     {rows + u32((panel * a.panel_bytes() + bytes) >> 4),
-                      columns + u32((panel * b.panel_bytes() + bytes) >> 4)});
+            const Expr column = columns + u32((panel * b.panel_bytes() + bytes) >> 4);
+            const std::string accumulate = k > 0 ? "1" : "0";
+            if (op->held) {
+                code.run("wgmma_rs", {type, size, dst, held(op->a), std::to_string(4 * k), accumulate, "0"}, {column});
+            } else {
+                code.run("wgmma_ss", {type, size, dst, accumulate, "0"},
+                         {rows + u32((panel * a.panel_bytes() + bytes) >> 4), column});
+            }
         }
     }
     code.run("wgmma_commit");
+}
+
+/** Reads the block's row operands that scores want in registers, once for all tiles: lanes 0 to 15 say where rows' first
+ * eight columns lie, the others where the next eight do. */
+void StreamKernel::hold_rows(Code &code) {
+    std::set<std::string> done;
+    for (const TileOp *op : scores) {
+        if (!op->held || !done.insert(op->a).second) {
+            continue;
+        }
+        const Operand &o = operand(op->a);
+        const Expr lane = thread_index() % 32;
+        const Expr row = row_group() * 64 + thread_index() % 128 / 32 * 16 + lane % 16;
+        const Expr stage = stage_of(o, Code::get_int("works")) * o.stage_bytes();
+        code.set("held_row", cast<int32_t>(shared(o.offset) + u32(stage + row * 128)));
+        code.set("held_chunk", (lane / 16 ^ lane % 8) * 16);
+        for (int k = 0; k < (o.columns + 15) / 16; k++) {
+            const Expr chunk = Code::get_int("held_chunk") ^ Expr(k % 4 * 32);
+            code.run("ldmatrix", {"plain", held(op->a), std::to_string(4 * k)},
+                     {u32(Code::get_int("held_row") + chunk + k / 4 * o.panel_bytes())});
+        }
+    }
 }
 
 /** Starts accumulator += packed weights x streamed rows. */
@@ -236,6 +268,12 @@ void StreamKernel::elementwise(Code &code, Elements &elements, bool first, const
         release_element_tiles(code, true);
         return;
     }
+    // Where warpgroups take turns, others' contractions come before the own ones: these are not done at the maxima,
+    // unless much was computed before. With two stages, waiting longer would hold up the next tile's copy.
+    const bool early = std::any_of(others.begin(), others.begin() + ready, [&](const TileOp *op) {
+        return program.value(op->dst).dims.size() > 1 && calls_math(op->expr);
+    });
+    ready = choices.pingpong && choices.stages > 2 && !late.empty() && !early ? others.size() : ready;
     for (size_t n = 0; n <= others.size(); n++) {
         if (n == ready) {
             finish_sums();
@@ -399,6 +437,7 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
                 compute_rows(code, elements, o);
             }
         }
+        hold_rows(code);
         for (const TileOp &op : pass.prologue) {
             if (op.kind != TileOp::Kind::Fill || !is_own(op)) {
                 continue;

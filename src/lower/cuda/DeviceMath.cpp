@@ -21,6 +21,23 @@ bool is_math(const Call *op, const char *name) {
     return op->call_type == Call::PureExtern && op->name == std::string(name) + "_f32";
 }
 
+bool calls_math(const Expr &e) {
+    class Find : public IRGraphVisitor {
+        using IRGraphVisitor::visit;
+        void visit(const Call *op) override {
+            found |= op->call_type == Call::PureExtern;
+            IRGraphVisitor::visit(op);
+        }
+
+    public:
+        bool found = false;
+    } find;
+    if (e.defined()) {
+        e.accept(&find);
+    }
+    return find.found;
+}
+
 Expr math_call(const Call *op, const std::vector<Expr> &args) {
     if (is_math(op, "exp")) {
         return device::exp2_approx(args[0] * static_cast<float>(log2_e));

@@ -20,6 +20,9 @@ Expr minus_infinity();
 /** A call of the math function `name`, "exp" say, of a float32. */
 bool is_math(const Halide::Internal::Call *op, const char *name);
 
+/** Calls any math function: of those that take a multiprocessor's few special-function units. */
+bool calls_math(const Expr &e);
+
 /** The call of the hardware's own function for a math function, null if there is none. */
 Expr math_call(const Halide::Internal::Call *op, const std::vector<Expr> &args);
 

@@ -293,6 +293,7 @@ private:
     void emit_op(Code &code, Elements &elements, const TileOp &op, bool first);
     bool elementwise_around(Code &code, Elements &elements, const std::vector<const TileOp *> &ops, bool first,
                             const std::function<void()> &finish_sums);
+    void hold_rows(Code &code);
     void start_scores(Code &code, const Expr &iteration);
     void start_sums(Code &code, const Expr &iteration, bool last);
     void pack_weights(Code &code);
