@@ -14,6 +14,7 @@ namespace {
 class SlowParts {
     const ReductionGraph &graph;
     const Plan &plan;
+    const std::string shared;
 
     bool has(const Expr &e, const std::string &axis) const {
         const std::vector<std::string> axes = axes_of(graph, e);
@@ -75,7 +76,7 @@ class SlowParts {
     bool with_features_and_rows(const Expr &factor) const {
         for (const Expr &f : product_factors(factor)) {
             if (!features_of(f).empty() && has(f, plan.roles.query) && has(f, plan.roles.stream)) {
-                return true;
+                return shared.empty() || has(f, shared);
             }
         }
         return false;
@@ -94,7 +95,8 @@ class SlowParts {
 public:
     std::vector<std::string> list;
 
-    SlowParts(const ReductionGraph &graph, const Plan &plan) : graph(graph), plan(plan) {
+    SlowParts(const ReductionGraph &graph, const Plan &plan, const std::string &shared)
+        : graph(graph), plan(plan), shared(shared) {
         walks();
         for (const Pass &pass : plan.passes) {
             elementwise(pass);
@@ -105,8 +107,8 @@ public:
 
 }  // namespace
 
-std::vector<std::string> slow_parts(const ReductionGraph &graph, const Plan &plan) {
-    return SlowParts(graph, plan).list;
+std::vector<std::string> slow_parts(const ReductionGraph &graph, const Plan &plan, const std::string &shared) {
+    return SlowParts(graph, plan, shared).list;
 }
 
 }  // namespace strobe

@@ -10,7 +10,9 @@
 
 namespace strobe {
 
-std::vector<std::string> slow_parts(const ReductionGraph &graph, const Plan &plan);
+/** \p shared: an axis whose points share a block, so that what each row has for itself, but not for each of them, is
+ * read by products of matrices. */
+std::vector<std::string> slow_parts(const ReductionGraph &graph, const Plan &plan, const std::string &shared = "");
 
 }  // namespace strobe
 

@@ -55,6 +55,9 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"store_shared", "st.shared.b32 [{0}], {1};"},
         {"atomic_add", "atom.global.add.u32 {r}, [{0}], {1};"},
         {"copy_async", "cp.async.cg.shared.global [{0}], [{1}], 16, {2};"},
+        {"copy_async_word", "cp.async.ca.shared.global [{0}], [{1}], 4, {2};"},
+        {"copy_commit", "cp.async.commit_group;"},
+        {"copy_wait_group", "cp.async.wait_group {c0};"},
         {"copy_wait", "cp.async.wait_all;"},
         {"shared_base", "mov.u32 {r}, strobe_shared;"},
         // Control and barriers.

@@ -137,7 +137,7 @@ void add_exchanged_plan(CudaCompilation &c, const std::vector<Func> &outputs, co
     const Compilation exchanged = compile_general(outputs, machine, Schedule().exchange());
     CudaCandidate candidate{exchanged.program, exchanged.choices, to_string(exchanged.schedule)};
     candidate.program.name = c.package.name;
-    KernelPackage package = lower_simt(candidate, machine.name, machine.shared_bytes_per_block);
+    KernelPackage package = lower_simt({candidate}, machine.name, machine.shared_bytes_per_block);
     LaunchPlan &plan = package.plans[0];
     const std::vector<Shape> shapes = c.stages.schedules.shapes;
     const ExchangeCost cost = exchange_cost(exchanged.plan, shapes.back(), exchanged.choices.query_tile);
@@ -168,9 +168,13 @@ CudaCompilation compile_cuda(const std::vector<Func> &outputs, const Target &tar
     } else {
         c.general = true;
         c.stages = compile_general(outputs, machine, schedule);
-        CudaCandidate candidate{c.stages.program, c.stages.choices, to_string(c.stages.schedule)};
-        candidate.program.name = name.empty() ? candidate.program.name : name;
-        c.package = lower_simt(candidate, machine.name, machine.shared_bytes_per_block);
+        std::vector<CudaCandidate> candidates;
+        for (const GeneralPlan &plan : plans_of_general(c.stages, machine, schedule)) {
+            candidates.push_back(
+                {plan.program, plan.choices, to_string(plan.schedule), plan.cost_per_unit, plan.cost_per_tile});
+            candidates.back().program.name = name.empty() ? plan.program.name : name;
+        }
+        c.package = lower_simt(candidates, machine.name, machine.shared_bytes_per_block);
         if (!c.general_because.empty() && !c.stages.choices.exchange) {
             c.warnings.push_back("the general kernel is used, which is slower: " + c.general_because);
         }

@@ -112,7 +112,7 @@ class Explainer {
     }
 
     void slow() {
-        for (const std::string &part : slow_parts(graph, plan)) {
+        for (const std::string &part : slow_parts(graph, plan, choice.choices.share_axis)) {
             line("slow") << part << "\n";
         }
         for (const std::string &note : precision_notes(graph, plan)) {
@@ -240,7 +240,16 @@ public:
         : graph(graph), plan(plan), machine(machine), choice(choice) {
     }
 
-    std::string explain_general(const std::string &because) {
+    static std::string in_short(const GeneralPlan &p) {
+        std::ostringstream s;
+        s << "tiles of " << p.choices.query_tile << " x " << p.choices.stream_tile << ", " << p.choices.share_points
+          << " points of " << base_name(p.choices.share_axis)
+          << (p.choices.parts > 1 ? ", " + std::to_string(p.choices.parts) + " parts" : "") << ": "
+          << number(p.cost_per_unit) << " + " << number(p.cost_per_tile) << " for each tile";
+        return s.str();
+    }
+
+    std::string explain_general(const std::string &because, const std::vector<GeneralPlan> &plans) {
         reductions();
         slow();
         for (size_t i = 0; i < plan.passes.size(); i++) {
@@ -250,9 +259,18 @@ public:
         line("kernel") << "general" << (choice.choices.exchange ? ": sums that come first have no other form"
                                         : because.empty() ? ", as the schedule asks"
                                                             : ", which is slower than the warp-specialised one: " + because) << "\n";
+        if (choice.choices.share_points > 1) {
+            const std::string axis = base_name(choice.choices.share_axis);
+            line("shared") << "sums over " << base_name(plan.roles.stream)
+                           << " of what each row has for itself, the same for all " << axis
+                           << ": products of matrices whose rows are points of " << axis << "\n";
+        }
         line("schedule") << (choice.given ? "by hand, completed" : "the first tiles of a list that fit") << "\n";
         for (const Directive &d : choice.schedule.directives) {
             text << "  " << d << "\n";
+        }
+        for (size_t n = 1; n < plans.size(); n++) {
+            line(n == 1 ? "or, by lengths" : "or") << in_short(plans[n]) << "\n";
         }
         return text.str();
     }
@@ -286,7 +304,7 @@ std::string explain(const ReductionGraph &graph, const Plan &plan, const Capabil
 }
 
 std::string explain_general(const ReductionGraph &graph, const Plan &plan, const Capability &machine,
-                            ScheduleChoice choice, const std::string &because) {
+                            ScheduleChoice choice, const std::string &because, const std::vector<GeneralPlan> &plans) {
     Choices &c = choice.choices;
     c.consumers = 1;  // all threads of a block walk alike
     choice.estimate.visits.clear();
@@ -294,7 +312,7 @@ std::string explain_general(const ReductionGraph &graph, const Plan &plan, const
         choice.estimate.visits.push_back(
             count_visits(graph, plan, pass.mask, choice.shape, c.query_tile, c.query_tile, c.stream_tile, c.skip_dead));
     }
-    return Explainer(graph, plan, machine, choice).explain_general(because);
+    return Explainer(graph, plan, machine, choice).explain_general(because, plans);
 }
 
 /** Some verdict on a tile needs data. */

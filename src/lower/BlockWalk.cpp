@@ -1,7 +1,6 @@
 #include "BlockWalk.h"
 
 #include "SummaryTables.h"
-#include "tile/SharePoints.h"
 
 namespace strobe {
 
@@ -32,17 +31,34 @@ Stmt with_corners(const Axis &axis, int size, const Expr &lo, const Stmt &body) 
     return LetStmt::make(axis.name + ".lo", lo, s);
 }
 
+std::string end_of_walk(const TileProgram &p) {
+    return p.stream.name + ".walk.end";
+}
+
 }  // namespace
 
+Stmt for_next_tile(const TileProgram &p, const Stmt &body) {
+    const Expr next = var(p.stream.name + ".lo") + p.stream_tile;
+    const std::string lo = unique_name("next");
+    const Stmt at = LetStmt::make(lo, next, with_corners(p.stream, p.stream_tile, var(lo), body));
+    return IfThenElse::make(next < var(end_of_walk(p)), at);
+}
+
 Stmt walk_tiles(const TileProgram &p, const StreamPass &pass, const std::function<Expr(const Expr &)> &evaluate,
-                const std::function<Stmt(const Expr &)> &step, const Expr &part) {
+                const std::function<Stmt(const Expr &)> &step, const Expr &part, const Stmt &before) {
     const std::string &axis = p.stream.name;
     const int size = p.stream_tile;
     const std::string turn = unique_name(axis + ".turn"), tile = unique_name(axis + ".tile");
     const std::string first = unique_name(axis + ".first"), last = unique_name(axis + ".last");
-    Stmt s = with_corners(p.stream, size, p.stream.min + var(tile) * size, step(var(tile)));
+    const Expr turns = max(var(last) - var(first), 0);
+    const auto corner = [&](const Expr &n) { return p.stream.min + n * size; };
+    Stmt s = with_corners(p.stream, size, corner(var(tile)), step(var(tile)));
     s = LetStmt::make(tile, var(first) + var(turn), s);
-    s = For::make(turn, 0, max(var(last) - var(first), 0), ForType::Serial, Partition::Never, DeviceAPI::None, s);
+    s = For::make(turn, 0, turns, ForType::Serial, Partition::Never, DeviceAPI::None, s);
+    if (before.defined()) {
+        s = Block::make(IfThenElse::make(turns > 0, with_corners(p.stream, size, corner(var(first)), before)), s);
+        s = LetStmt::make(end_of_walk(p), corner(var(last)), s);
+    }
     const Expr tiles = stream_tiles(p);
     Expr begin = 0, end = tiles;
     if (pass.mask.begin.defined()) {
@@ -62,6 +78,10 @@ Stmt walk_tiles(const TileProgram &p, const StreamPass &pass, const std::functio
     s = LetStmt::make(share, (max(var(high) - var(low), 0) + (p.parts - 1)) / p.parts, s);
     s = LetStmt::make(high, end, s);
     return LetStmt::make(low, begin, s);
+}
+
+Expr first_point(const std::string &axis) {
+    return var(axis + ".first");
 }
 
 Expr row_blocks(const TileProgram &p) {
@@ -86,11 +106,8 @@ Stmt at_task(const TileProgram &p, const std::string &task, const Stmt &block) {
     for (const Axis &a : p.grid) {
         const int points = points_of(p, a);
         const Expr blocks_there = grid_blocks(p, a);
-        for (int n = 0; points > 1 && n < points; n++) {
-            const Expr at = min(rest % blocks_there * points + n, a.extent - 1);
-            s = LetStmt::make(point_of(a.name, n), a.min + at, s);
-        }
-        s = points > 1 ? s : LetStmt::make(a.name, a.min + rest % blocks_there, s);
+        const Expr at = a.min + rest % blocks_there * points;
+        s = LetStmt::make(points > 1 ? a.name + ".first" : a.name, at, s);
         rest = rest / blocks_there;
     }
     return LetStmt::make(blocks, row_blocks(p), s);

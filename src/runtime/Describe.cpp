@@ -97,7 +97,8 @@ std::string describe_plan(const KernelPackage &package, const LaunchPlan &plan) 
     };
     return "{\"schedule\": " + quoted(plan.schedule) + ", \"query_tile\": " + std::to_string(plan.query_tile) +
            ", \"cost_per_unit\": " + number(plan.cost_per_unit) + ", \"cost_per_step\": " + number(plan.cost_per_step) +
-           ", \"steps\": " + describe_count(package, plan.steps) + ", \"kernels\": " + list(plan.kernels, kernel) +
+           ", \"steps\": " + describe_count(package, plan.steps) +
+           ", \"counted_kernel\": " + std::to_string(plan.counted_kernel) + ", \"kernels\": " + list(plan.kernels, kernel) +
            ", \"tensor_maps\": " + list(plan.tensor_maps, map) +
            ", \"workspaces\": " + list(plan.workspaces, workspace) + "}";
 }

@@ -13,7 +13,7 @@ namespace {
 // Layout: magic, format version, size of the payload, checksum of the payload,
 // payload. The checksum is taken over every byte after itself.
 constexpr char magic[8] = {'S', 'T', 'R', 'O', 'B', 'E', 'K', 'P'};
-constexpr uint32_t format_version = 4;
+constexpr uint32_t format_version = 5;
 constexpr size_t header_size = sizeof(magic) + sizeof(uint32_t) + 2 * sizeof(uint64_t);
 constexpr size_t checksum_offset = header_size - sizeof(uint64_t);
 
@@ -181,6 +181,7 @@ STROBE_FIELDS(LaunchPlan) {
     a.number(x.cost_per_unit);
     a.number(x.cost_per_step);
     a.list(x.steps, "a plan's steps");
+    a.number(x.counted_kernel);
 }
 STROBE_FIELDS(EqualExtents) {
     a.number(x.buffer_a);

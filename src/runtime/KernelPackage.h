@@ -95,10 +95,11 @@ struct LaunchPlan {
     std::vector<TensorMapSpec> tensor_maps;
     std::vector<WorkspaceSpec> workspaces;
     int32_t query_tile = 0;    // rows a unit of the last kernel computes, for choosing among plans
-    // For choosing among plans: the relative time of one unit of the last kernel, which grows with the steps
-    // it makes (tiles of keys, say).
+    // For choosing among plans: the relative time of one unit of the kernel that takes the most (-1: the last one), which
+    // grows with the steps it makes (tiles of keys, say).
     double cost_per_unit = 1, cost_per_step = 0;
     Count steps;
+    int32_t counted_kernel = -1;
 };
 
 /** A pair of dimensions that must have equal extents, and the text to say so. */

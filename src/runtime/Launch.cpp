@@ -70,9 +70,9 @@ int64_t grid_of(const KernelPackage &package, const KernelSpec &kernel, const Te
     return kernel.persistent ? std::min<int64_t>(work, int64_t(multiprocessors) * kernel.blocks_per_sm) : work;
 }
 
-/** The relative time of a plan: whole rounds of its last kernel over the device. */
+/** The relative time of a plan: whole rounds of the kernel that counts over the device. */
 double estimated_time(const LaunchPlan &plan, const TensorArgument *tensors, int multiprocessors) {
-    const KernelSpec &kernel = plan.kernels.back();
+    const KernelSpec &kernel = plan.counted_kernel < 0 ? plan.kernels.back() : plan.kernels[plan.counted_kernel];
     const int64_t slots = int64_t(multiprocessors) * kernel.blocks_per_sm;
     const int64_t work = evaluate_count(kernel.work, tensors, "the work of a kernel");
     const double steps = double(evaluate_count(plan.steps, tensors, "the steps of a kernel"));

@@ -143,6 +143,9 @@ void validate_plan(const KernelPackage &package, const LaunchPlan &plan) {
     package_assert(std::isfinite(plan.cost_per_step) && plan.cost_per_step >= 0)
         << "a plan costs " << plan.cost_per_step << " a step, legal are 0 and positive numbers";
     validate_count(package, plan.steps, "a plan's steps");
+    package_assert(plan.counted_kernel >= -1 && plan.counted_kernel < int(plan.kernels.size()))
+        << "a plan counts the units of kernel " << plan.counted_kernel << " of " << plan.kernels.size()
+        << ", legal are -1 (the last) and those that it has";
     for (const TensorMapSpec &map : plan.tensor_maps) {
         validate_tensor_map(package, map);
     }

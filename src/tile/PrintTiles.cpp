@@ -125,6 +125,9 @@ public:
             << (program.query_descending ? " descending" : "");
         for (const Axis &a : program.grid) {
             out << ", " << a.name;
+            if (const auto points = program.points.find(a.name); points != program.points.end()) {
+                out << " by " << points->second;
+            }
         }
         out << ")\n";
         for (const StreamPass &pass : program.passes) {

@@ -2,25 +2,39 @@
 #define STROBE_TILE_SHARE_POINTS_H
 
 /** \file
- * Several points of a grid axis in one block: heads that read the same tile of an
- * input, say, which is then loaded once for all of them. */
+ * Blocks that have several points of a grid axis (heads, say), each with threads of
+ * its own. What does not depend on the axis is there once for all of them, and sums
+ * over the stream of weights times elements that a row has for itself (pair features)
+ * become products of matrices in which the points are the rows:
+ *
+ *     d[i, f] = sum(j: w[i, j] * x[f, j, i])      %x[i, j, f] = load x[f, j, i]
+ *     m[i, f] = m[i, f] * r[i] + d[i, f]     ->   m[i, f] = m[i, f] * r[i]
+ *                                                 m[i, f] += contract(j: w[i, j], %x[i, j, f])
+ *
+ * Such a Contract's second operand has the rows of the first: one row and one matrix
+ * a product. With the points p of the axis it is m[p, f] += w[p, j] * x[j, f] for each
+ * row i, and x does not depend on p.
+ */
 
 #include "TileProgram.h"
 
 namespace strobe {
 
-/** Point number \p n of the block along an axis: an Int(32) Variable. Beyond the axis' end it is the last one. */
-std::string point_of(const std::string &axis, int n);
-/** The grid axis of which this is a point, or which it is; "" if it is neither. */
-std::string grid_axis_of(const TileProgram &program, const std::string &name);
+/** Each row of its first operand has a matrix of its own. */
+bool has_matrix_for_each_row(const TileProgram &program, const TileOp &op);
 
-/** The program with so many points of a grid axis in each block. Ops and values that depend on the axis are there once
- * for each point; sums over the stream that only one value takes in are added to it directly. Blocks at the end of
- * the axis compute its last point several times. Throws UserError if the mask depends on the axis. */
+/** Values that differ between the points of a grid axis. */
+std::set<std::string> values_of_points(const TileProgram &program, const std::string &axis);
+
+/** Values that such products sum up, and all that is computed from them: elements
+ * that lie across the points. */
+std::set<std::string> values_across_points(const TileProgram &program);
+
+/** \p program for blocks of that many points. An ordinary program still, which means the
+ * same. Throws UserError where the mask differs between points. */
 TileProgram share_points(const TileProgram &program, const std::string &axis, int points);
 
-/** A grid axis of which a block should have several points: sums over the stream that depend on it read elements for each
- * row and key that do not. "" if there is none, or the mask depends on it. */
+/** A grid axis for which that makes products of matrices; "" if there is none. */
 std::string axis_to_share(const TileProgram &program);
 
 }  // namespace strobe

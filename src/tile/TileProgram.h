@@ -55,7 +55,7 @@ struct TileOp {
     enum class Kind {
         Load,      // dst[dims] = expr, an input's Image Call; 0 outside the input's domain
         Fill,      // dst[dims] = expr, a constant
-        Contract,  // dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n]
+        Contract,  // dst[m, n] (+)= sum over `axis` of a[m, axis] * b[axis, n], or of a[m, axis] * b[m, axis, n]
         Map,       // dst[dims] = expr, elementwise; may read its own dst
         Reduce,    // dst[dims] = (op) over `axis` of expr: any axis that dst lacks; expr may have all of both
         Scan,      // dst[dims] = (op) over the elements of `axis` in this tile up to the current one, of expr
@@ -73,7 +73,7 @@ struct TileOp {
     std::string a, b;                   // Contract: tile values. `a` is rounded to a_type first
     Type operand_type;                  // Contract: what both operands are rounded to
     bool held = false;                  // Contract: `a`, which a whole block shares, stays in registers
-    bool accumulate = false;            // Contract; Reduce after SharePoints.h: add to dst
+    bool accumulate = false;            // Contract: add to dst
     std::vector<std::string> out_axes;  // Store
     std::string note;                   // printed behind the op: a stage count, an instruction
 };
@@ -115,7 +115,7 @@ struct TileProgram {
      * what the prologue leaves, and goes on with the epilogue. */
     int parts = 1;
     bool query_descending = false;  // blocks with the last rows first
-    /** Of a grid axis, how many points one block has, if not one (SharePoints.h). */
+    /** Of a grid axis, how many points one block has, each with threads of its own, if not one (SharePoints.h). */
     std::map<std::string, int> points;
     std::vector<TileValue> values;
     std::vector<StreamPass> passes;

@@ -2,6 +2,7 @@
 
 #include "PrintExpr.h"
 #include "PrintTiles.h"
+#include "SharePoints.h"
 #include "support/Error.h"
 
 #include <algorithm>
@@ -163,6 +164,9 @@ void Verifier::check_contract(const TileOp &op) {
         check(defined.count(operand), operand + " is used before it is defined");
         check(operand != op.dst, "it reads its destination");
     }
+    if (has_matrix_for_each_row(program, op)) {
+        b.erase(program.value(op.dst).dims[0].axis);
+    }
     check(a.size() == 2 && b.size() == 2, "operands of a contraction are matrices");
     check(a.count(op.axis) && b.count(op.axis), "an operand lacks the contracted axis " + op.axis);
     a.erase(op.axis);
@@ -176,7 +180,7 @@ void Verifier::check_contract(const TileOp &op) {
     check(!op.accumulate || defined.count(op.dst), op.dst + " is added to before it is defined");
     const auto size_in = [&](const std::string &name) {
         const std::vector<TileDim> &dims = program.value(name).dims;
-        return dims[0].axis == op.axis ? dims[0].size : dims[1].size;
+        return std::find_if(dims.begin(), dims.end(), [&](const TileDim &d) { return d.axis == op.axis; })->size;
     };
     check(size_in(op.a) == size_in(op.b), "the operands differ in the size of " + op.axis);
 }

@@ -166,10 +166,11 @@ void CpuProgram::bind(const std::vector<int> &order, int margin, const Shape &s)
     std::normal_distribution<double> normal;
     const std::vector<int> sizes[] = {{inputs.head_dim, s.queries, s.heads, s.batches},
                                       {inputs.head_dim, s.keys, s.kv_heads, s.batches},
-                                      {inputs.value_dim, s.keys, s.kv_heads, s.batches}};
+                                      {inputs.value_dim, s.keys, s.kv_heads, s.batches},
+                                      {inputs.value_dim, s.keys, s.queries, s.batches}};
     buffers.clear();
-    ImageParam *params[] = {&inputs.q, &inputs.k, &inputs.v};
-    for (int n = 0; n < 3; n++) {
+    ImageParam *params[] = {&inputs.q, &inputs.k, &inputs.v, &inputs.pair};
+    for (int n = 0; n < 4; n++) {
         Guarded g(inputs.type, sizes[n], order, margin);
         fill_all(g.inside, [&] { return normal(random); });
         params[n]->set(g.inside);

@@ -39,17 +39,19 @@ inline std::ostream &operator<<(std::ostream &s, const Shape &x) {
              << " batches " << x.batches;
 }
 
-/** Inputs q, k, v, a (key, query) bias and document ids; an algorithm uses what it likes of them. */
+/** Inputs q, k, v, features of pairs (feature, key, query, batch), as many as v has, a (key, query) bias and
+ * document ids; an algorithm uses what it likes of them. */
 struct Inputs {
-    ImageParam q, k, v, bias{Halide::Float(32), 2, "bias"}, document{Halide::Int(32), 2, "document"};
+    ImageParam q, k, v, pair, bias{Halide::Float(32), 2, "bias"}, document{Halide::Int(32), 2, "document"};
     Halide::Param<float> scale{"scale"};
     Var d{"d"}, i{"i"}, j{"j"}, h{"h"}, b{"b"};
     const Type type;
     const int head_dim, value_dim;
 
-    Inputs(Type t, int d, int dv) : q(t, 4, "q"), k(t, 4, "k"), v(t, 4, "v"), type(t), head_dim(d), value_dim(dv) {
-        for (ImageParam *p : {&q, &k, &v}) {
-            p->dim(0).set_bounds(0, p == &v ? dv : d).set_stride(Expr());
+    Inputs(Type t, int d, int dv) : q(t, 4, "q"), k(t, 4, "k"), v(t, 4, "v"), pair(t, 4, "pair"), type(t), head_dim(d),
+          value_dim(dv) {
+        for (ImageParam *p : {&q, &k, &v, &pair}) {
+            p->dim(0).set_bounds(0, p == &v || p == &pair ? dv : d).set_stride(Expr());
         }
         bias.dim(0).set_stride(Expr());
         document.dim(0).set_stride(Expr());

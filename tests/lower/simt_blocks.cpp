@@ -37,7 +37,7 @@ public:
 
 int barriers(const Stmt &s) {
     CountBarriers counter;
-    place_barriers(s, {"a", "b", "c"}).accept(&counter);
+    place_barriers(s, {{"a", "b", "c"}, {"a", "b"}}).accept(&counter);
     return counter.count;
 }
 
@@ -79,6 +79,40 @@ TEST(SimtBlocks, CountAsynchronousWritesFromTheirCompletion) {
     EXPECT_EQ(barriers(Block::make({begin, between, complete, move("a", "own")})), 2);
     EXPECT_EQ(barriers(Block::make({begin, complete, move("a", "own")})), 1);
     EXPECT_EQ(barriers(Block::make({move("a", "own"), begin, complete})), 1);
+}
+
+/** The same loop over threads, in which each warp uses its own part of the divided arrays a and b. */
+Stmt own(const Stmt &s) {
+    const For *threads = s.as<For>();
+    return each_thread(4, Block::make(use_within_warp(), threads->body));
+}
+
+TEST(SimtBlocks, HaveABarrierOfAWarpWhereEachUsesItsOwnPart) {
+    const auto of_block = [](const Stmt &s) {
+        class Count : public IRVisitor {
+            using IRVisitor::visit;
+            void visit(const Call *op) override {
+                count += op->is_intrinsic(Call::gpu_thread_barrier) && is_const(op->args[0], 2);
+            }
+
+        public:
+            int count = 0;
+        } counter;
+        place_barriers(s, {{"a", "b", "c"}, {"a", "b"}}).accept(&counter);
+        return counter.count;
+    };
+    const Stmt within = Block::make(own(set("a", 1.0f)), own(move("a", "own")));
+    EXPECT_EQ(barriers(within), 1);
+    EXPECT_EQ(of_block(within), 0);
+    const Stmt written_by_all = Block::make(set("a", 1.0f), own(move("a", "own")));
+    EXPECT_EQ(of_block(written_by_all), 1);
+    const Stmt read_by_all = Block::make({own(set("a", 1.0f)), own(move("a", "own")), move("a", "own")});
+    EXPECT_EQ(barriers(read_by_all), 2);
+    EXPECT_EQ(of_block(read_by_all), 1) << "a warp's barrier does not count for the block";
+    const Stmt undivided = Block::make(own(set("c", 1.0f)), own(move("c", "own")));
+    EXPECT_EQ(of_block(undivided), 1);
+    const Stmt turns = loop(Block::make({own(set("a", 1.0f)), own(move("a", "own")), move("a", "own")}));
+    EXPECT_EQ(of_block(turns), 2) << "the next turn writes what all have read";
 }
 
 TEST(SimtBlocks, RunSeriallyBetweenBarriers) {

@@ -4,8 +4,6 @@
 
 #include "CpuHarness.h"
 #include "lower/simt/LowerSimt.h"
-#include "support/Error.h"
-#include "tile/SharePoints.h"
 
 #include <cmath>
 
@@ -232,46 +230,6 @@ TEST(SimtPrograms, all_storage_orders) {
     do {
         program.check({37, 45, 4, 2, 2}, order, 1);
     } while (std::next_permutation(order.begin(), order.end()));
-}
-
-/** What several heads read for each query and key is summed for all of them side by side. */
-std::vector<Func> sums_of_pairs(Inputs &in) {
-    RDom all(0, in.keys(), "j");
-    Func pairs("pairs"), out_pairs("out_pairs");
-    const Softmax p = softmax(in.score(), in.keys());
-    const Expr pair = cast<float>(in.v(in.d, (all + in.i) % in.keys(), 0, in.b));
-    pairs(in.d, in.i, in.h, in.b) += p.weights(all, in.i, in.h, in.b) * pair;
-    Func out("out"), lse("lse");
-    out(in.d, in.i, in.h, in.b) = weighted_sum(p.weights, Tensor(in.v), Tensor(in.q))(in.d, in.i, in.h, in.b);
-    lse(in.i, in.h, in.b) = p.lse(in.i, in.h, in.b);
-    out_pairs(in.d, in.i, in.h, in.b) = pairs(in.d, in.i, in.h, in.b);
-    return {out, lse, out_pairs};
-}
-
-TEST(SimtPrograms, heads_that_share_a_block) {
-    for (const auto &[points, parts] : {std::pair(3, 1), std::pair(2, 2)}) {
-        for (bool descending : {false, true}) {
-            SCOPED_TRACE(std::to_string(points) + " heads, " + std::to_string(parts) + " parts");
-            const Lower lower = [points = points, descending](const TileProgram &program, const Choices &, const Target &) {
-                const TileProgram shared = share_points(program, program.grid[0].name, points);
-                EXPECT_GT(shared.values.size(), program.values.size());
-                return lower_simt_serially(shared, descending);
-            };
-            CpuProgram program(sums_of_pairs, Float(32), 16, 24, 16, 16, lower, parts);
-            for (const Shape &shape : ragged) {
-                program.check(shape);
-            }
-        }
-    }
-}
-
-TEST(SimtPrograms, heads_cannot_share_a_mask_of_their_own) {
-    const Lower lower = [](const TileProgram &program, const Choices &, const Target &) {
-        EXPECT_THROW(share_points(program, program.grid[0].name, 2), UserError);
-        return lower_simt_serially(program, false);
-    };
-    const auto own = [](Inputs &in) { return in.attend(where(in.j <= in.i + in.h, in.score())); };
-    CpuProgram program(own, Float(32), 16, 16, 16, 16, lower);
 }
 
 }  // namespace

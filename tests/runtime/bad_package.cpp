@@ -26,7 +26,7 @@ TEST(BadPackage, OtherVersion) {
     auto bytes = serialize_package(sample_package());
     bytes[8] = 9;
     expect_error<RuntimeFailure>([&] { parse_package(bytes.data(), bytes.size()); },
-                                 {"format version 9", "reads version 4", "compile the algorithm again"});
+                                 {"format version 9", "reads version 5", "compile the algorithm again"});
 }
 
 TEST(BadPackage, Damaged) {
@@ -76,6 +76,7 @@ TEST(BadPackage, Numbers) {
     expect_refused([](auto &p) { p.plans[0].kernels[0].blocks_per_sm = 0; }, {"attend", "0 blocks a multiprocessor"});
     expect_refused([](auto &p) { p.plans[0].cost_per_unit = 0; }, {"costs 0 a unit", "positive"});
     expect_refused([](auto &p) { p.plans[0].cost_per_step = -1; }, {"costs -1 a step", "positive"});
+    expect_refused([](auto &p) { p.plans[0].counted_kernel = 1; }, {"the units of kernel 1 of 1", "legal are -1"});
     expect_refused([](auto &p) { p.plans[0].steps = {{9, 0, 1}}; }, {"a plan's steps", "9"});
     expect_refused([](auto &p) { p.scalars[0].min = std::nan(""); }, {"scale", "not a number"});
     expect_refused([](auto &p) { p.plans[0].kernels[0].params.resize(129); }, {"129 parameters", "128"});

@@ -25,6 +25,7 @@ KernelPackage full_package() {
     combine.work = {{4, 0, 1}};
     combine.params = {{ParamSpec::Kind::Workspace, 1, 0}, {ParamSpec::Kind::Min, 3, 2}};
     plan.kernels.push_back(combine);
+    plan.counted_kernel = 0;
     package.plans.push_back(plan);
     return package;
 }

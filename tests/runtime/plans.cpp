@@ -53,6 +53,27 @@ TEST_F(Plans, DependOnTheLength) {
     EXPECT_EQ(fake.modules, 1) << "one module holds the kernels of all plans";
 }
 
+/** Where parts of each row's keys are walked by blocks of their own, a short kernel that merges them comes last. */
+TEST_F(Plans, CountTheUnitsOfTheKernelThatTakesTheMost) {
+    KernelPackage package = sample_package();
+    LaunchPlan parts = package.plans[0];
+    package.plans[0].steps = {{1, 1, 16}};
+    package.plans[0].cost_per_step = 1;
+    parts.kernels.push_back(parts.kernels[0]);
+    parts.kernels[0].work.push_back({-1, 0, 4});
+    parts.steps = {{1, 1, 64}};
+    parts.cost_per_step = 1;
+    parts.cost_per_unit = 3;
+    parts.counted_kernel = 0;
+    package.plans.push_back(parts);
+    LoadedPackage loaded(package);
+    const auto chosen = [&](int heads) { return launch(loaded, sample_tensors(128, 1024, heads, 1)); };
+    EXPECT_EQ(chosen(33), 1) << "a round of 1 + 64 against one of 3 + 16";
+    EXPECT_EQ(chosen(86), 1) << "against three";
+    EXPECT_EQ(chosen(132), 0) << "against four";
+    EXPECT_EQ(chosen(140), 1) << "two rounds against five";
+}
+
 TEST_F(Plans, DependOnTheDevice) {
     fake.multiprocessors = 66;
     LoadedPackage loaded(two_plans());

@@ -51,7 +51,8 @@ int explain_command(Request request) {
         choice.schedule = c.schedule;
         choice.shape = complete_shape(shape_of(request.problem, graph, plan.roles), graph, plan.roles);
         choice.given = !given.directives.empty();
-        std::cout << explain_general(graph, plan, capability, choice, general) << "program:\n" << c.program;
+        const std::vector<GeneralPlan> plans = plans_of_general(c, capability, given);
+        std::cout << explain_general(graph, plan, capability, choice, general, plans) << "program:\n" << c.program;
         return 0;
     }
     const ScheduleChoice choice =

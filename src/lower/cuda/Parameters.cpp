@@ -2,7 +2,6 @@
 
 #include "Code.h"
 #include "support/Error.h"
-#include "tile/SharePoints.h"
 
 #include <algorithm>
 #include <functional>
@@ -204,8 +203,7 @@ void add_equal_extents(const TileProgram &program, const PackageArguments &argum
     });
     each_dimension(program, [&](const std::string &buffer, size_t d, const std::string &axis) {
         if (size_of(axis) == sizes[{buffer, d}]) {
-            const std::string grid = grid_axis_of(program, axis);
-            note(grid.empty() ? axis : grid, arguments.buffer(buffer), static_cast<int>(d));
+            note(axis, arguments.buffer(buffer), static_cast<int>(d));
         }
     });
     for (const Output &o : program.outputs) {

@@ -19,13 +19,16 @@ const int start_unit = 16;
 
 const char *const read_address = "strobe_read_address", *const written_address = "strobe_written_address";
 const char *const begun = "strobe_begin_writes", *const completed = "strobe_complete_writes";
+const char *const within_warp = "strobe_within_warp";
+/** What a barrier fences, as Halide numbers it: nothing, for that of a warp; shared memory. */
+const int warp_fence = 0, block_fence = 2;
 
 bool is_address(const Call *op) {
     return op->name == read_address || op->name == written_address;
 }
 
 bool is_note(const Call *op) {
-    return op->name == begun || op->name == completed;
+    return op->name == begun || op->name == completed || op->name == within_warp;
 }
 
 const std::string &array_of(const Call *op) {
@@ -41,27 +44,38 @@ bool is_thread_loop(const Stmt &s) {
     return loop && loop->for_type == ForType::GPUThread;
 }
 
-bool is_barrier(const Stmt &s) {
+bool is_barrier(const Call *call, bool of_block) {
+    return call && call->is_intrinsic(Call::gpu_thread_barrier) && (!of_block || is_const(call->args[0], block_fence));
+}
+
+/** \p of_block: the block's barriers alone, not those of a warp. */
+bool is_barrier(const Stmt &s, bool of_block) {
     const Evaluate *e = s.as<Evaluate>();
-    const Call *call = e ? e->value.as<Call>() : nullptr;
-    return call && call->is_intrinsic(Call::gpu_thread_barrier);
+    return e && is_barrier(e->value.as<Call>(), of_block);
 }
 
 class FindBarrier : public IRVisitor {
     using IRVisitor::visit;
+    const bool of_block;
     void visit(const Call *op) override {
-        found |= op->is_intrinsic(Call::gpu_thread_barrier);
+        found |= is_barrier(op, of_block);
         IRVisitor::visit(op);
     }
 
 public:
     bool found = false;
+    explicit FindBarrier(bool of_block) : of_block(of_block) {
+    }
 };
 
-bool has_barrier(const Stmt &s) {
-    FindBarrier finder;
+bool has_barrier(const Stmt &s, bool of_block) {
+    FindBarrier finder(of_block);
     s.accept(&finder);
     return finder.found;
+}
+
+Stmt barrier_with(int fence) {
+    return Evaluate::make(Call::make(Int(32), Call::gpu_thread_barrier, {fence}, Call::Intrinsic));
 }
 
 void flatten(const Stmt &s, std::vector<Stmt> &list) {
@@ -91,63 +105,93 @@ struct Accesses {
     }
 };
 
+/** Of the block's threads, and, apart from those, of arrays of which each warp uses a part of its own. */
+struct AllAccesses {
+    Accesses block, warp;
+
+    void add(const AllAccesses &o) {
+        block.add(o.block);
+        warp.add(o.warp);
+    }
+    bool need_block(const AllAccesses &later) const {
+        return block.conflicts(later.block) || block.conflicts(later.warp) || warp.conflicts(later.block);
+    }
+};
+
 class FindAccesses : public IRVisitor {
     using IRVisitor::visit;
-    const std::set<std::string> &shared;
+    const SharedArrays &arrays;
+    std::set<std::string> own;  // of which the code says so
+    bool all_own = false;
+
+    Accesses &of(const std::string &name) {
+        return own.count(name) || (all_own && arrays.divided.count(name)) ? found.warp : found.block;
+    }
     void visit(const Call *op) override {
-        if (is_address(op) || is_note(op)) {
-            std::set<std::string> &names = op->name == completed      ? found.completions
-                                           : op->name == read_address ? found.reads
-                                                                      : found.writes;
-            names.insert(array_of(op));
+        if (op->name == within_warp) {
+            all_own |= array_of(op).empty();
+            own.insert(array_of(op));
+        } else if (is_address(op) || is_note(op)) {
+            Accesses &a = of(array_of(op));
+            (op->name == completed      ? a.completions
+             : op->name == read_address ? a.reads
+                                        : a.writes)
+                .insert(array_of(op));
         }
         IRVisitor::visit(op);
     }
     void visit(const Load *op) override {
-        if (shared.count(op->name)) {
-            found.reads.insert(op->name);
+        if (arrays.names.count(op->name)) {
+            of(op->name).reads.insert(op->name);
         }
         IRVisitor::visit(op);
     }
     void visit(const Store *op) override {
-        if (shared.count(op->name)) {
-            found.writes.insert(op->name);
+        if (arrays.names.count(op->name)) {
+            of(op->name).writes.insert(op->name);
         }
         IRVisitor::visit(op);
     }
 
 public:
-    Accesses found;
-    explicit FindAccesses(const std::set<std::string> &shared) : shared(shared) {
+    AllAccesses found;
+    explicit FindAccesses(const SharedArrays &arrays) : arrays(arrays) {
     }
 };
 
 class PlaceBarriers {
-    const std::set<std::string> &shared;
-    Accesses pending;  // since the last barrier
+    const SharedArrays &arrays;
+    AllAccesses pending;   // since the last barrier
+    Accesses within_warp;  // of each warp's own, since its last barrier
 
     template<typename IR>
-    Accesses accesses(const IR &code) const {
-        FindAccesses finder(shared);
+    AllAccesses accesses(const IR &code) const {
+        FindAccesses finder(arrays);
         code.accept(&finder);
-        for (const std::string &name : finder.found.completions) {
-            finder.found.writes.erase(name);
+        for (Accesses *a : {&finder.found.block, &finder.found.warp}) {
+            for (const std::string &name : a->completions) {
+                a->writes.erase(name);
+            }
         }
         return finder.found;
     }
 
     /** \p s, behind a barrier if it needs one. */
-    Stmt guarded(const Stmt &s, const Accesses &own) {
-        const bool needed = pending.conflicts(own);
-        if (needed) {
-            pending = Accesses();
+    Stmt guarded(const Stmt &s, const AllAccesses &own) {
+        const bool block = pending.need_block(own), warp = block || within_warp.conflicts(own.warp);
+        if (block) {
+            pending = AllAccesses();
+        }
+        if (warp) {
+            within_warp = Accesses();
         }
         pending.add(own);
-        return needed ? Block::make(barrier(), s) : s;
+        within_warp.add(own.warp);
+        return block ? Block::make(barrier(), s) : warp ? Block::make(barrier_with(warp_fence), s) : s;
     }
 
 public:
-    explicit PlaceBarriers(const std::set<std::string> &shared) : shared(shared) {
+    explicit PlaceBarriers(const SharedArrays &arrays) : arrays(arrays) {
     }
 
     Stmt place(const Stmt &s) {
@@ -156,34 +200,34 @@ public:
             return Block::make(first, place(b->rest));
         }
         if (const LetStmt *let = s.as<LetStmt>()) {
-            const Accesses own = accesses(let->value);
-            const bool needed = pending.conflicts(own);
-            if (needed) {
-                pending = Accesses();
-            }
-            pending.add(own);
+            const Stmt fence = guarded(Evaluate::make(0), accesses(let->value));
             const Stmt result = LetStmt::make(let->name, let->value, place(let->body));
-            return needed ? Block::make(barrier(), result) : result;
+            return fence.as<Block>() ? Block::make(fence.as<Block>()->first, result) : result;
         }
         if (const Allocate *a = s.as<Allocate>()) {
             return Allocate::make(a->name, a->type, a->memory_type, a->extents, a->condition, place(a->body));
         }
         if (const IfThenElse *branch = s.as<IfThenElse>()) {
-            const Accesses before = pending;
+            const auto before = std::make_pair(pending, within_warp);
             const Stmt then_case = place(branch->then_case);
-            Accesses after = pending;
-            pending = before;
+            const auto after = std::make_pair(pending, within_warp);
+            std::tie(pending, within_warp) = before;
             const Stmt else_case = branch->else_case.defined() ? place(branch->else_case) : Stmt();
-            pending.add(after);
+            pending.add(after.first);
+            within_warp.add(after.second);
             return IfThenElse::make(branch->condition, then_case, else_case);
         }
         if (const For *loop = s.as<For>(); loop && !is_thread_loop(s)) {
             // What the end of one turn leaves pending, the next turn's start meets.
-            const Accesses before = pending;
+            const auto before = std::make_pair(pending, within_warp);
+            const auto add_before = [&] {
+                pending.add(before.first);
+                within_warp.add(before.second);
+            };
             place(loop->body);
-            pending.add(before);
+            add_before();
             const Stmt body = place(loop->body);
-            pending.add(before);
+            add_before();
             return For::make(loop->name, loop->min, loop->extent, loop->for_type, loop->partition_policy,
                              loop->device_api, body);
         }
@@ -199,6 +243,10 @@ class StripThreads : public IRMutator {
     }
     Stmt visit(const For *op) override {
         return op->for_type == ForType::GPUThread ? mutate(op->body) : IRMutator::visit(op);
+    }
+    Stmt visit(const Evaluate *op) override {
+        const bool of_warp = is_barrier(op, false) && !is_barrier(op, true);
+        return of_warp ? device::run("sync_warp") : IRMutator::visit(op);
     }
 };
 
@@ -246,7 +294,7 @@ public:
 /** Registers of all threads side by side, loops over threads between barriers. */
 class SerialThreads : public IRMutator {
     using IRMutator::visit;
-    const int threads;
+    const int threads, warp_size = 32;
     const bool descending;
     std::map<std::string, int> registers;  // array -> elements a thread
 
@@ -269,18 +317,27 @@ class SerialThreads : public IRMutator {
         return Store::make(op->name, value, own(op->name, op->index), op->param, mutate(op->predicate), op->alignment);
     }
 
-    Stmt loop(const Stmt &body) {
+    Stmt turns(int count, const std::function<Stmt(const Expr &)> &body) {
         const std::string turn = unique_name("turn");
         const Expr t = Variable::make(Int(32), turn);
-        const Stmt s = LetStmt::make(thread_name, descending ? (threads - 1) - t : t, mutate(body));
-        return For::make(turn, 0, threads, ForType::Serial, Partition::Never, DeviceAPI::None, s);
+        return For::make(turn, 0, count, ForType::Serial, Partition::Never, DeviceAPI::None,
+                         body(descending ? (count - 1) - t : t));
+    }
+
+    /** For all threads, or all of one warp. */
+    Stmt loop(const Stmt &body, const Expr &warp) {
+        const Stmt mutated = mutate(body);
+        return turns(warp.defined() ? warp_size : threads, [&](const Expr &t) {
+            return LetStmt::make(thread_name, warp.defined() ? warp * warp_size + t : t, mutated);
+        });
     }
 
 public:
     SerialThreads(int threads, bool descending) : threads(threads), descending(descending) {
     }
 
-    Stmt convert(const Stmt &s) {
+    /** \p warp: the one that runs from one of the block's barriers to the next; none outside of that. */
+    Stmt convert(const Stmt &s, const Expr &warp = {}) {
         if (const Allocate *a = s.as<Allocate>()) {
             const bool own = a->memory_type == MemoryType::Register;
             std::vector<Expr> extents = a->extents;
@@ -288,27 +345,34 @@ public:
                 registers[a->name] = a->constant_allocation_size();
                 extents = {a->constant_allocation_size() * threads};
             }
-            return Allocate::make(a->name, a->type, MemoryType::Heap, extents, a->condition, convert(a->body));
+            return Allocate::make(a->name, a->type, MemoryType::Heap, extents, a->condition, convert(a->body, warp));
         }
-        if (is_barrier(s)) {
+        if (is_barrier(s, false)) {
             return Evaluate::make(0);
         }
-        if (!has_barrier(s)) {
-            return loop(s);
+        if (!has_barrier(s, false)) {
+            return loop(s, warp);
+        }
+        const bool of_block = !warp.defined();
+        if (of_block && !has_barrier(s, true)) {
+            return turns(threads / warp_size, [&](const Expr &number) {
+                const std::string name = unique_name("warp");
+                return LetStmt::make(name, number, convert(s, Variable::make(Int(32), name)));
+            });
         }
         if (s.as<Block>()) {
             std::vector<Stmt> list, run, result;
             flatten(s, list);
             const auto finish_run = [&] {
                 if (!run.empty()) {
-                    result.push_back(loop(Block::make(run)));
+                    result.push_back(convert(Block::make(run), warp));
                     run.clear();
                 }
             };
             for (const Stmt &part : list) {
-                if (has_barrier(part)) {
+                if (has_barrier(part, of_block)) {
                     finish_run();
-                    result.push_back(convert(part));
+                    result.push_back(convert(part, warp));
                 } else {
                     run.push_back(part);
                 }
@@ -317,16 +381,16 @@ public:
             return Block::make(result);
         }
         if (const LetStmt *let = s.as<LetStmt>()) {
-            return LetStmt::make(let->name, let->value, convert(let->body));
+            return LetStmt::make(let->name, let->value, convert(let->body, warp));
         }
         if (const IfThenElse *branch = s.as<IfThenElse>()) {
-            return IfThenElse::make(branch->condition, convert(branch->then_case),
-                                    branch->else_case.defined() ? convert(branch->else_case) : Stmt());
+            return IfThenElse::make(branch->condition, convert(branch->then_case, warp),
+                                    branch->else_case.defined() ? convert(branch->else_case, warp) : Stmt());
         }
         const For *uniform = s.as<For>();
         strobe_internal_assert(uniform && uniform->for_type == ForType::Serial) << "a barrier inside of\n" << s;
         return For::make(uniform->name, uniform->min, uniform->extent, uniform->for_type, uniform->partition_policy,
-                         uniform->device_api, convert(uniform->body));
+                         uniform->device_api, convert(uniform->body, warp));
     }
 };
 
@@ -353,13 +417,16 @@ Stmt complete_writes(const std::string &array) {
     return note(completed, array);
 }
 
-Stmt barrier() {
-    const Expr shared_memory = 2;  // the fence that Halide calls Shared
-    return Evaluate::make(Call::make(Int(32), Call::gpu_thread_barrier, {shared_memory}, Call::Intrinsic));
+Stmt use_within_warp(const std::string &array) {
+    return note(within_warp, array);
 }
 
-Stmt place_barriers(const Stmt &block, const std::set<std::string> &shared) {
-    return PlaceBarriers(shared).place(block);
+Stmt barrier() {
+    return barrier_with(block_fence);
+}
+
+Stmt place_barriers(const Stmt &block, const SharedArrays &arrays) {
+    return PlaceBarriers(arrays).place(block);
 }
 
 Stmt shift_arrays(const Stmt &kernel, const std::map<std::string, int64_t> &offsets) {

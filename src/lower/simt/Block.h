@@ -40,12 +40,22 @@ Expr shared_address(const std::string &array, const Expr &index, bool written);
 Stmt begin_writes(const std::string &array);
 Stmt complete_writes(const std::string &array);
 
+/** Says, inside of a loop over threads, that each warp uses another part of the array there, or of
+ * all divided arrays (""), and the same part wherever that is said. */
+Stmt use_within_warp(const std::string &array = "");
+
 /** All threads of the block wait for each other. */
 Stmt barrier();
 
+/** Arrays of the block, and those of them of which each warp may have a part. */
+struct SharedArrays {
+    std::set<std::string> names, divided;
+};
+
 /** Puts barriers where a loop over threads uses what an earlier one wrote to one of
- * the arrays, or writes what an earlier one used, also around loops over tiles. */
-Stmt place_barriers(const Stmt &block, const std::set<std::string> &shared);
+ * the arrays, or writes what an earlier one used, also around loops over tiles: of a warp
+ * where both use their warp's part alone, else of the block. */
+Stmt place_barriers(const Stmt &block, const SharedArrays &arrays);
 
 /** The kernel of a GPU block: one thread's part of \p block. */
 Stmt gpu_kernel(const Stmt &block, int threads);

@@ -1,6 +1,7 @@
 #include "Contract.h"
 
 #include "MatrixContract.h"
+#include "RowProducts.h"
 #include "device/Intrinsics.h"
 #include "support/Error.h"
 
@@ -22,20 +23,6 @@ const int depth = 4;
  * goes on over many tiles has longer chains, so that there are fewer. */
 const int chain = 16, chain_of_many = 64;
 
-Expr multiply_add(const Context &context, const Expr &a, const Expr &b, const Expr &sum) {
-    if (!context.on_cpu && sum.type() == Float(32)) {
-        return device::fma(a, b, sum);
-    }
-    return strictify_float(sum + a * b);
-}
-
-/** The operand's element \p e, as it enters the product. */
-Expr rounded(const Expr &e, Type operand, Type sum) {
-    const bool narrows = operand.bits() < e.type().bits() && e.type().is_float();
-    const Expr x = narrows ? cast(operand, e) : e;
-    return x.type() == sum ? x : cast(sum, x);
-}
-
 /** dst[m, n] += sum over k of a[m, k] * b[k, n], for a thread's own elements. */
 class Product {
     const Context &context;
@@ -55,18 +42,18 @@ class Product {
     /** `depth` elements of an operand from \p step on, along the contracted axis. */
     std::vector<Expr> along_k(const Stored &s, const std::string &axis, const Expr &row, const Expr &step) {
         std::vector<Expr> elements;
-        if (s.dims.back().axis == k) {
-            const Expr all = let(vector_at(s, element_index(s, at(row, axis, step)), depth));
+        if (s.dims.back().axis == k && s.strides.back() == 1) {
+            const Expr all = let(vector_at(s, element_index(context, s, at(row, axis, step)), depth));
             for (int e = 0; e < depth; e++) {
                 elements.push_back(Shuffle::make_extract_element(all, e));
             }
         } else {
             for (int e = 0; e < depth; e++) {
-                elements.push_back(load_at(s.name, s.type, element_index(s, at(row, axis, step + e))));
+                elements.push_back(load_at(s.name, s.type, element_index(context, s, at(row, axis, step + e))));
             }
         }
         for (Expr &e : elements) {
-            e = let(rounded(e, op.operand_type, dst.type));
+            e = let(rounded_operand(e, op.operand_type, dst.type));
         }
         return elements;
     }
@@ -98,18 +85,18 @@ std::vector<std::vector<Expr>> Product::columns_of_b(int first, int count, const
         }
         return columns;
     }
-    const int width = std::min(map.axes.at(n).width, count);
+    const int width = b.strides.back() == 1 ? std::min(map.axes.at(n).width, count) : 1;
     for (int e = 0; e < depth; e++) {
         for (int c = 0; c < count; c += width) {
-            const Expr index = element_index(b, at(map.column(n, first + c), n, step + e));
+            const Expr index = element_index(context, b, at(map.column(n, first + c), n, step + e));
             if (width == 1) {
-                columns[c].push_back(let(rounded(load_at(b.name, b.type, index), op.operand_type, dst.type)));
+                columns[c].push_back(let(rounded_operand(load_at(b.name, b.type, index), op.operand_type, dst.type)));
                 continue;
             }
             const Expr all = let(vector_at(b, index, width));
             for (int x = 0; x < width; x++) {
                 columns[c + x].push_back(
-                    let(rounded(Shuffle::make_extract_element(all, x), op.operand_type, dst.type)));
+                    let(rounded_operand(Shuffle::make_extract_element(all, x), op.operand_type, dst.type)));
             }
         }
     }
@@ -177,7 +164,7 @@ Stmt Product::lower() {
         stmts.push_back(chains(first, std::min(most_columns, slots - first), size, sums));
     }
     const Expr elements = dst.sizes[0] * std::min(most_columns, slots);
-    const Stmt all = each_thread(context.threads(), Block::make(stmts));
+    const Stmt all = context.each_of_points(Block::make(stmts));
     return Allocate::make(sums, dst.type, MemoryType::Register, {elements}, const_true(), all);
 }
 
@@ -193,24 +180,40 @@ Stmt lower_plain(const Context &context, const TileOp &op) {
             Point at = point;
             at[op.axis] = {k, -1};
             const auto operand = [&](const Stored &s) {
-                return rounded(load_at(s.name, s.type, element_index(s, at)), op.operand_type, t);
+                return rounded_operand(load_at(s.name, s.type, element_index(context, s, at)), op.operand_type, t);
             };
             return store_at(sum, multiply_add(context, operand(a), operand(b), load_at(sum, t, 0)), 0);
         });
-        const Expr total = load_at(sum, t, 0), old = load_at(dst.name, t, element_index(dst, point));
-        const Stmt end = store_element(dst, point, op.accumulate ? strictify_float(old + total) : total);
+        const Expr total = load_at(sum, t, 0), old = load_at(dst.name, t, element_index(context, dst, point));
+        const Stmt end = store_element(context, dst, point, op.accumulate ? strictify_float(old + total) : total);
         return Block::make({store_at(sum, make_zero(t), 0), walk, end});
     };
     const Stmt body = for_each_element(context, dst, [&](const Point &point, const Expr &inside) {
         return is_const_one(inside) ? element(point) : IfThenElse::make(inside, element(point));
     });
-    return Allocate::make(sum, t, MemoryType::Register, {1}, const_true(), each_thread(context.threads(), body));
+    return Allocate::make(sum, t, MemoryType::Register, {1}, const_true(), context.each_sharer(dst, body));
 }
 
 }  // namespace
 
+Expr multiply_add(const Context &context, const Expr &a, const Expr &b, const Expr &sum) {
+    if (!context.on_cpu && sum.type() == Float(32)) {
+        return device::fma(a, b, sum);
+    }
+    return strictify_float(sum + a * b);
+}
+
+Expr rounded_operand(const Expr &e, Type operand, Type sum) {
+    const bool narrows = operand.bits() < e.type().bits() && e.type().is_float();
+    const Expr x = narrows ? cast(operand, e) : e;
+    return x.type() == sum ? x : cast(sum, x);
+}
+
 Stmt lower_contract(const Context &context, const TileOp &op) {
     const Stored &dst = context.at(op.dst), &a = context.at(op.a), &b = context.at(op.b);
+    if (dst.across) {
+        return lower_row_products(context, op);
+    }
     if (!dst.registers) {
         return lower_plain(context, op);
     }
@@ -234,8 +237,12 @@ Stored copy_rows(const Context &context, const TileOp &op, std::vector<Stmt> &st
     const Type type = narrow ? op.operand_type : from.rounded_to;
     std::ostringstream name;
     name << "operand." << op.axis << "." << type;
-    const Stored to = shared_array(name.str(), type, from.dims, context.program, context.values.map);
+    const Stored to = shared_array(name.str(), type, from.dims, context.program, context.values.map, true);
     context.scratch[to.name] = to;
+    if (context.copied[to.name] == op.a) {
+        return to;
+    }
+    context.copied[to.name] = op.a;
     const ThreadMap &map = context.values.map;
     const AxisSlots &slots = map.axes.at(op.axis);
     std::vector<Stmt> stores;
@@ -243,14 +250,14 @@ Stored copy_rows(const Context &context, const TileOp &op, std::vector<Stmt> &st
         for (int c = 0; c < slots.slots; c++) {
             const Expr column = map.column(op.axis, c);
             const Point point{{context.program.query.name, {map.row(r), r}}, {op.axis, {column, c}}};
-            Expr value = load_element(from, point);
+            Expr value = load_element(context, from, point);
             if (slots.padded != slots.size) {
                 value = select(column < slots.size, value, make_zero(value.type()));
             }
-            stores.push_back(store_element(to, point, value));
+            stores.push_back(store_element(context, to, point, value));
         }
     }
-    stmts.push_back(each_thread(map.threads, Block::make(stores)));
+    stmts.push_back(context.each_of_points(Block::make(stores)));
     return to;
 }
 

@@ -12,15 +12,12 @@ namespace strobe::simt {
 
 /** Map or Fill. */
 Stmt lower_map(const Context &context, const TileOp &op);
-/** How many ops from the n'th on are sums along the same axis, of the same shape and independent of each other. */
-size_t sums_side_by_side(const Context &context, const std::vector<TileOp> &ops, size_t n);
-/** Such sums in one loop, so that what several read is loaded once. */
-Stmt lower_sums(const Context &context, const std::vector<TileOp> &ops);
-
 Stmt lower_reduce(const Context &context, const TileOp &op);
 /** In shared memory, where a thread goes along each row. */
 Stmt lower_scan(const Context &context, const TileOp &op);
 Stmt lower_store(const Context &context, const TileOp &op);
+/** One element of an output, where \p point is inside its domain. */
+Stmt store_output(const Context &context, const TileOp &op, const Point &point);
 
 /** The least or greatest element and so on of \p source, one a thread in an array of
  * the block, into element \p index of \p result. */

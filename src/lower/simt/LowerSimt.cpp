@@ -3,6 +3,7 @@
 #include "AddChunks.h"
 #include "Contract.h"
 #include "Elementwise.h"
+#include "RowProducts.h"
 #include "SixteenBit.h"
 #include "Summaries.h"
 #include "Transfer.h"
@@ -30,27 +31,128 @@ Expr var(const std::string &name) {
 }
 
 Stmt lower_op(const Context &context, const TileOp &op) {
+    const bool across = is_across(context, op);
     switch (op.kind) {
     case TileOp::Kind::Load:
         return lower_load(context, op);
     case TileOp::Kind::Fill:
     case TileOp::Kind::Map:
-        return lower_map(context, op);
+        return across ? lower_map_across(context, op) : lower_map(context, op);
     case TileOp::Kind::Contract:
         return lower_contract(context, op);
     case TileOp::Kind::Reduce:
         return lower_reduce(context, op);
     case TileOp::Kind::Store:
-        return lower_store(context, op);
+        return across ? lower_store_across(context, op) : lower_store(context, op);
     case TileOp::Kind::Scan:
         return lower_scan(context, op);
     }
     strobe_internal_error() << "operation of an unknown kind on " << op.dst;
 }
 
-Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full) {
+/** Where each point of a block has tiles of its own, they fill the multiprocessor's memory, and no other block
+ * hides waits. So a step's tiles are loaded while the one before is computed, each to the same place as the last:
+ * from its last use there to its first use here. Those that are used last are a group of their own, all others one. */
+class LoadsAhead {
+    struct Group {
+        std::vector<TileOp> loads;
+        size_t first_use = 0, last_use = 0;  // ops of the step
+    };
+    const Context &context;
+    std::vector<Group> groups;  // by last use
+
+public:
+    LoadsAhead(const Context &context, const StreamPass &pass, bool allowed) : context(context) {
+        if (!allowed || context.program.points.empty()) {
+            return;
+        }
+        std::map<size_t, Group> by_last_use;
+        for (const TileOp &load : pass.step) {
+            if (load.kind != TileOp::Kind::Load || context.at(load.dst).part) {
+                continue;
+            }
+            const Bundle *bundle = context.values.bundle_of(load.dst);
+            const auto is_used = [&](const TileOp &op, const std::string &value) {
+                return op.a == value || op.b == value || (op.expr.defined() && expr_uses_var(op.expr, value)) ||
+                       (op.kind != TileOp::Kind::Load && op.dst == value);
+            };
+            Group use{{load}, pass.step.size(), 0};
+            for (size_t n = 0; n < pass.step.size(); n++) {
+                const TileOp &op = pass.step[n];
+                const bool used = bundle ? std::any_of(bundle->loads.begin(), bundle->loads.end(),
+                                                       [&](const TileOp &l) { return is_used(op, l.dst); })
+                                         : is_used(op, load.dst);
+                if (used) {
+                    use.first_use = std::min(use.first_use, n);
+                    use.last_use = n;
+                }
+            }
+            Group &group = by_last_use.emplace(use.last_use, Group{{}, use.first_use, use.last_use}).first->second;
+            group.loads.push_back(load);
+            group.first_use = std::min(group.first_use, use.first_use);
+        }
+        for (const auto &[last_use, group] : by_last_use) {
+            if (groups.empty() || last_use == by_last_use.rbegin()->first) {
+                groups.push_back(group);
+                continue;
+            }
+            Group &others = groups[0];
+            others.loads.insert(others.loads.end(), group.loads.begin(), group.loads.end());
+            others.first_use = std::min(others.first_use, group.first_use);
+            others.last_use = group.last_use;
+        }
+    }
+
+    bool has(const TileOp &load) const {
+        if (!groups.empty() && context.at(load.dst).part) {
+            return true;
+        }
+        return std::any_of(groups.begin(), groups.end(), [&](const Group &g) {
+            return std::any_of(g.loads.begin(), g.loads.end(), [&](const TileOp &l) { return l.dst == load.dst; });
+        });
+    }
+    Stmt before_walk() const {
+        std::vector<Stmt> stmts;
+        for (const Group &g : groups) {
+            for (const TileOp &load : g.loads) {
+                stmts.push_back(lower_load(context, load));
+            }
+            stmts.push_back(commit_loads(context));
+        }
+        return stmts.empty() ? Stmt() : Block::make(stmts);
+    }
+    void before_op(size_t n, std::vector<Stmt> &stmts) const {
+        for (size_t at = 0; at < groups.size(); at++) {
+            if (groups[at].first_use != n) {
+                continue;
+            }
+            // Those of the tile before that were begun later, and those of this one.
+            const size_t later = groups.size() - 1 - at;
+            const auto begun =
+                std::count_if(groups.begin(), groups.end(), [&](const Group &g) { return g.last_use < n; });
+            stmts.push_back(finish_loads(context, groups[at].loads, int(later + begun)));
+        }
+    }
+    void after_op(size_t n, std::vector<Stmt> &stmts) const {
+        for (const Group &g : groups) {
+            if (g.last_use != n) {
+                continue;
+            }
+            std::vector<Stmt> loads;
+            for (const TileOp &load : g.loads) {
+                loads.push_back(lower_load(context, load));
+            }
+            stmts.push_back(for_next_tile(context.program, Block::make(loads)));
+            stmts.push_back(commit_loads(context));
+        }
+    }
+};
+
+Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full,
+               const LoadsAhead *ahead = nullptr) {
     std::vector<Stmt> stmts;
     std::vector<TileOp> loads;  // under way
+    context.copied.clear();
     const auto finish = [&] {
         if (!loads.empty()) {
             stmts.push_back(finish_loads(context, loads));
@@ -60,18 +162,24 @@ Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Exp
     for (size_t n = 0; n < ops.size(); n++) {
         const TileOp &op = ops[n];
         if (op.kind == TileOp::Kind::Load) {
+            if (ahead && ahead->has(op)) {
+                continue;
+            }
             loads.push_back(op);
         } else {
             finish();
         }
-        const size_t together = sums_side_by_side(context, ops, n);
-        if (together > 1) {
-            stmts.push_back(lower_sums(context, {ops.begin() + n, ops.begin() + n + together}));
-            n += together - 1;
-            continue;
+        if (ahead) {
+            ahead->before_op(n, stmts);
         }
         const Stmt s = lower_op(context, op);
         stmts.push_back(op.when == TileOp::When::Partial ? IfThenElse::make(!full, s) : s);
+        for (auto &[copy, value] : context.copied) {
+            value = value == op.dst ? "" : value;
+        }
+        if (ahead) {
+            ahead->after_op(n, stmts);
+        }
     }
     finish();
     return stmts.empty() ? Evaluate::make(0) : Block::make(stmts);
@@ -84,16 +192,18 @@ Expr verdict(const Context &context, const Expr &e) {
 
 Stmt lower_walk(const Context &context, const StreamPass &pass, const Expr &part = 0) {
     const auto evaluate = [&](const Expr &e) { return verdict(context, e); };
+    const bool skips = pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous;
+    const LoadsAhead ahead(context, pass, !skips);
     const auto step = [&](const Expr &tile) {
         const std::string full = unique_name("full");
-        Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full));
+        Stmt s = lower_ops(context, pass.step, Variable::make(Bool(), full), &ahead);
         s = LetStmt::make(full, pass.mask.full.defined() ? evaluate(pass.mask.full) : const_false(), s);
-        if (pass.mask.dead.defined() && !is_const_zero(pass.mask.dead) && !pass.mask.contiguous) {
+        if (skips) {
             s = IfThenElse::make(!evaluate(pass.mask.dead), s);
         }
         return with_tile_summaries(context, tile, s);
     };
-    return walk_tiles(context.program, pass, evaluate, step, part);
+    return walk_tiles(context.program, pass, evaluate, step, part, ahead.before_walk());
 }
 
 /** Where the states of all parts lie in global memory, one after another. */
@@ -104,7 +214,7 @@ std::string parts_of(const Context &context, const std::string &value) {
 /** Elements of a block's state there. */
 int64_t elements_of_part(const Context &context, const std::string &value) {
     const Stored &s = context.at(value);
-    return s.elements * (s.registers ? context.threads() : 1);
+    return s.registers ? s.elements * context.threads() : s.allocated();
 }
 
 /** \p save: the block's state becomes the unit'th there; else that one becomes the other part's state. */
@@ -126,7 +236,7 @@ Stmt copy_state(const Context &context, const StreamPass &pass, const Expr &unit
                 stmts.push_back(copy(e, e * threads + thread()));
             }
         } else {
-            const int elements = (int)own.elements;
+            const int elements = (int)own.allocated();
             stmts.push_back(serial_loop("element", (elements + threads - 1) / threads, [&](const Expr &turn) {
                 const Expr number = turn * threads + thread();
                 return IfThenElse::make(number < elements, copy(number, number));
@@ -155,27 +265,40 @@ public:
     }
 };
 
-Stmt finished(const Stmt &block) {
-    std::set<std::string> shared;
+Stmt finished(const Stmt &block, const std::set<std::string> &divided = {}) {
+    SharedArrays arrays;
+    arrays.divided = divided;
     for (const auto &entry : FindShared(block).offsets) {
-        shared.insert(entry.first);
+        arrays.names.insert(entry.first);
     }
-    return place_barriers(block, shared);
+    return place_barriers(block, arrays);
 }
 
 /** A block's tiles around what it does. */
 Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
     Stmt s = with_query_summaries(context, Block::make(stmts));
+    std::set<std::string> divided;
+    const std::map<std::string, Stored> *lists[] = {&context.scratch, &context.values.stored};
+    for (const auto *list : lists) {
+        for (const auto &[value, stored] : *list) {
+            if (stored.points > 1) {
+                divided.insert(stored.name);
+            }
+        }
+    }
     for (const auto &entry : context.scratch) {
-        s = allocate_shared(entry.first, entry.second.type, entry.second.elements, s);
+        s = allocate_shared(entry.first, entry.second.type, entry.second.allocated(), s);
     }
     for (const auto &entry : context.values.stored) {
         const Stored &v = entry.second;
+        if (v.part) {
+            continue;
+        }
         s = v.registers ? Allocate::make(v.name, v.type, MemoryType::Register, {make_const(Int(32), v.elements)},
                                          const_true(), s)
-                        : allocate_shared(v.name, v.type, v.elements, s);
+                        : allocate_shared(v.name, v.type, v.allocated(), s);
     }
-    return finished(s);
+    return finished(s, divided);
 }
 
 /** What comes before the walk; where rows start from sums ahead, if there are some. */
@@ -188,23 +311,41 @@ Stmt lower_prologue(const Context &context, const StreamPass &pass) {
                          lower_ops(context, pass.prologue, Variable::make(Bool(), empty)));
 }
 
+/** What a block does. Where each of its points has its own tiles, registers are scarce, and the addresses of slower
+ * copies take many: so it is there twice from beginning to end, with one kind of copy each. */
+Stmt for_kinds_of_rows(const Context &context, const std::function<Stmt()> &make) {
+    if (context.on_cpu || context.program.points.empty()) {
+        return make();
+    }
+    context.wide_rows = Context::WideRows::All;
+    const Stmt wide = make();
+    context.wide_rows = Context::WideRows::Few;
+    const Stmt other = make();
+    context.wide_rows = Context::WideRows::Unknown;
+    return IfThenElse::make(all_rows_are_wide(context), wide, other);
+}
+
 /** All passes of the block of rows at <query>.lo. */
 Stmt row_block(const Context &context) {
-    std::vector<Stmt> stmts;
-    for (const StreamPass &pass : context.program.passes) {
-        stmts.push_back(lower_prologue(context, pass));
-        stmts.push_back(lower_walk(context, pass));
-        stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
-    }
-    return with_tiles(context, stmts);
+    return with_tiles(context, {for_kinds_of_rows(context, [&] {
+                          std::vector<Stmt> stmts;
+                          for (const StreamPass &pass : context.program.passes) {
+                              stmts.push_back(lower_prologue(context, pass));
+                              stmts.push_back(lower_walk(context, pass));
+                              stmts.push_back(lower_ops(context, pass.epilogue, const_false()));
+                          }
+                          return Block::make(stmts);
+                      })});
 }
 
 /** One part of its walk, the unit'th of all. */
 Stmt part_block(const Context &context, const Expr &unit) {
     const StreamPass &pass = context.program.passes[0];
-    return with_tiles(context, {lower_ops(context, pass.prologue, const_false()),
-                                lower_walk(context, pass, unit % context.program.parts),
-                                copy_state(context, pass, unit, true)});
+    return with_tiles(context, {for_kinds_of_rows(context, [&] {
+                          return Block::make({lower_ops(context, pass.prologue, const_false()),
+                                              lower_walk(context, pass, unit % context.program.parts),
+                                              copy_state(context, pass, unit, true)});
+                      })});
 }
 
 /** What is left to do when the parts are done, the first of which is unit \p first. */
@@ -265,10 +406,10 @@ std::string block_index() {
 /** Halide IR of kernels, to PTX. */
 class PackageBuilder {
     KernelPackage package;
-    const CudaCandidate &candidate;
-    const TileProgram &program;
+    const TileProgram &first;
     const cuda::PackageArguments arguments;
     const int shared_limit;
+    // Of the plan that is being made.
     LaunchPlan plan;
     std::map<std::string, int> tables;
     std::unique_ptr<CodeGen_GPU_Dev> generator;
@@ -278,7 +419,8 @@ class PackageBuilder {
         return Target("x86-64-linux-no_runtime-cuda-cuda_capability_80-no_asserts-no_bounds_query");
     }
 
-    void add_kernel(const std::string &entry, const Stmt &block, int threads, const Count &work, int blocks = 1) {
+    void add_kernel(const TileProgram &program, const std::string &entry, const Stmt &block, int threads,
+                    const Count &work, int blocks = 1) {
         const FindShared shared(block);
         KernelSpec kernel;
         kernel.entry = entry;
@@ -317,13 +459,14 @@ class PackageBuilder {
             plan.workspaces.push_back(pairs);
             const std::string name = unique_name("entry");
             const Stmt block = LetStmt::make(name, var(block_index()), finished(summary_block(context, s, name)));
-            add_kernel(entry + "_summary_" + std::to_string(plan.kernels.size()), block, summary_threads,
+            add_kernel(program, entry + "_summary_" + std::to_string(plan.kernels.size()), block, summary_threads,
                        pairs.elements);
         }
     }
 
     /** The kernel that walks parts; \p blocks of rows have program.parts each. */
     void add_parts(const Context &context, const std::string &entry, const Count &blocks) {
+        const TileProgram &program = context.program;
         Count units = blocks;
         units.push_back({-1, 0, program.parts});
         for (const std::string &name : program.passes[0].state) {
@@ -340,10 +483,12 @@ class PackageBuilder {
         const std::string unit = unique_name("unit"), task = unique_name("task");
         Stmt s = at_task(program, task, part_block(context, var(unit)));
         s = LetStmt::make(task, var(unit) / program.parts, s);
-        add_kernel(entry + "_part", LetStmt::make(unit, var(block_index()), s), context.threads(), units);
+        plan.counted_kernel = (int)plan.kernels.size();
+        add_kernel(program, entry + "_part", LetStmt::make(unit, var(block_index()), s), context.threads(), units);
     }
 
-    Count blocks_of(const TileProgram &p) const {
+    /** Of \p p, which is \p program or computes its sums ahead. */
+    Count blocks_of(const TileProgram &p, const TileProgram &program) const {
         Count work = {arguments.extent_of(p.query, p.query_tile)};
         for (const Axis &a : p.grid) {
             if (program.ahead && a.name == program.ahead->chunk.name) {
@@ -360,7 +505,7 @@ class PackageBuilder {
     }
 
     /** The kernels of the sums ahead: those of the chunks, then for each array those up to each chunk. */
-    void add_sums_ahead(const std::string &entry) {
+    void add_sums_ahead(const TileProgram &program, const std::string &entry) {
         const SumsAhead &ahead = *program.ahead;
         for (const Output &array : ahead.program.outputs) {
             WorkspaceSpec sums;
@@ -380,8 +525,8 @@ class PackageBuilder {
         add_summaries(context, entry + "_ahead");
         const std::string task = unique_name("task");
         const Stmt rows = with_array_shapes(ahead, Int(64), at_task(ahead.program, task, row_block(context)));
-        add_kernel(entry + "_ahead", LetStmt::make(task, var(block_index()), rows), context.threads(),
-                   blocks_of(ahead.program), blocks_on_multiprocessor(ahead.program));
+        add_kernel(program, entry + "_ahead", LetStmt::make(task, var(block_index()), rows), context.threads(),
+                   blocks_of(ahead.program, program), blocks_on_multiprocessor(ahead.program));
         for (const Output &array : ahead.program.outputs) {
             Count units = {{-1, 0, pieces_of(ahead, array)}};
             for (const Axis &a : ahead.outer(array)) {
@@ -390,35 +535,28 @@ class PackageBuilder {
                 }
             }
             const std::string unit = unique_name("unit");
-            add_kernel(entry + "_chunks_" + std::to_string(plan.kernels.size()),
+            add_kernel(program, entry + "_chunks_" + std::to_string(plan.kernels.size()),
                        LetStmt::make(unit, var(block_index()), chunk_block(ahead, array, unit)), sum_threads, units);
         }
     }
 
-public:
-    PackageBuilder(const CudaCandidate &candidate, const std::string &architecture, int shared_limit)
-        : candidate(candidate), program(candidate.program), arguments(program, package), shared_limit(shared_limit),
-          generator(new_CodeGen_PTX_Dev(halide_target())) {
-        package.name = program.name;
-        package.architecture = architecture;
-        package.is_ptx = true;
-        options.architecture = architecture;
-        options.ptx_version = architecture.back() == 'a' ? "8.7" : "7.1";
-        add_equal_extents(program, arguments, package);
-        add_fixed_extents(program, arguments, package);
-        generator->init_module();
-    }
-
-    KernelPackage build() {
+    void add_plan(const CudaCandidate &candidate, const std::string &entry) {
+        const TileProgram &program = candidate.program;
         const Context context(program, false);
+        plan = LaunchPlan();
+        tables.clear();
         plan.schedule = candidate.schedule;
         plan.query_tile = program.query_tile;
-        const std::string entry = "strobe_" + cuda::plain(program.name) + "_general";
+        plan.cost_per_unit = candidate.cost_per_unit;
+        plan.cost_per_step = candidate.cost_per_tile;
+        if (candidate.cost_per_tile > 0) {
+            plan.steps = {arguments.extent_of(program.stream, program.stream_tile * program.parts)};
+        }
         if (program.ahead) {
-            add_sums_ahead(entry);
+            add_sums_ahead(program, entry);
         }
         add_summaries(context, entry);
-        const Count work = blocks_of(program);
+        const Count work = blocks_of(program, program);
         const std::string task = unique_name("task");
         if (program.parts > 1) {
             add_parts(context, entry, work);
@@ -428,9 +566,30 @@ public:
         if (program.ahead) {
             block = with_array_shapes(*program.ahead, Int(64), without_parameters(*program.ahead, block));
         }
-        add_kernel(entry, LetStmt::make(task, var(block_index()), block), context.threads(), work,
+        add_kernel(program, entry, LetStmt::make(task, var(block_index()), block), context.threads(), work,
                    blocks_on_multiprocessor(program));
         package.plans.push_back(plan);
+    }
+
+public:
+    PackageBuilder(const std::vector<CudaCandidate> &candidates, const std::string &architecture, int shared_limit)
+        : first(candidates[0].program), arguments(first, package), shared_limit(shared_limit),
+          generator(new_CodeGen_PTX_Dev(halide_target())) {
+        package.name = first.name;
+        package.architecture = architecture;
+        package.is_ptx = true;
+        options.architecture = architecture;
+        options.ptx_version = architecture.back() == 'a' ? "8.7" : "7.1";
+        add_equal_extents(first, arguments, package);
+        add_fixed_extents(first, arguments, package);
+        generator->init_module();
+        for (size_t n = 0; n < candidates.size(); n++) {
+            const std::string number = n > 0 ? "_" + std::to_string(n) : "";
+            add_plan(candidates[n], "strobe_" + cuda::plain(first.name) + "_general" + number);
+        }
+    }
+
+    KernelPackage build() {
         const std::vector<char> source = generator->compile_to_src();
         strobe_debug(3) << source.data() << "\n";
         package.code = device::expand_ptx(source.data(), options);
@@ -444,17 +603,18 @@ public:
 SimtFootprint simt_footprint(const TileProgram &program) {
     const simt::Context context(program, false);
     const simt::FindShared shared(program.parts > 1 ? simt::part_block(context, 0) : simt::row_block(context));
-    return {context.threads(), shared.total, context.values.register_words(), simt::most_register_words};
+    return {context.threads(), shared.total, context.values.register_words(), context.values.most_words()};
 }
 
 bool two_blocks_fit(const SimtFootprint &f, const Capability &machine) {
-    const int other_registers = 52, other_shared = 1024;
-    const int64_t share = machine.registers / (2 * f.threads) - other_registers;
+    const int other_shared = 1024;
+    const int64_t share = machine.registers / (2 * f.threads) - f.other_registers;
     return 2 * (f.shared_bytes + other_shared) <= machine.shared_bytes && f.register_words <= share;
 }
 
-KernelPackage lower_simt(const CudaCandidate &candidate, const std::string &architecture, int shared_limit) {
-    return simt::PackageBuilder(candidate, architecture, shared_limit).build();
+KernelPackage lower_simt(const std::vector<CudaCandidate> &candidates, const std::string &architecture,
+                         int shared_limit) {
+    return simt::PackageBuilder(candidates, architecture, shared_limit).build();
 }
 
 Stmt lower_simt_serially(const TileProgram &program, bool descending) {

@@ -24,11 +24,12 @@ Stored rounded_tile(const Context &context, const Stored &from, Type type, std::
     for (const TileDim &d : from.dims) {
         name << "." << d.axis;
     }
-    const Stored to = shared_array(name.str(), type, from.dims, context.program, context.values.map);
+    const Stored to = shared_array(name.str(), type, from.dims, context.program, context.values.map, from.points > 1);
     context.scratch[to.name] = to;
-    stmts.push_back(each_thread(context.threads(), for_each_element(context, to, [&](const Point &point, const Expr &) {
-                                    return store_element(to, point, cast(type, load_element(from, point)));
-                                })));
+    stmts.push_back(context.each_sharer(from, for_each_element(context, to, [&](const Point &point, const Expr &) {
+                                            return store_element(context, to, point,
+                                                                 cast(type, load_element(context, from, point)));
+                                        })));
     return to;
 }
 
@@ -51,7 +52,7 @@ class MatrixProduct {
     void load_matrices(const Stored &s, const std::string &axis, const Expr &row, const Expr &step,
                        const std::string &to, int first) {
         const bool contiguous = s.dims.back().axis == k;
-        const Expr index = element_index(s, Point{{axis, {row, -1}}, {k, {step, -1}}});
+        const Expr index = element_index(context, s, Point{{axis, {row, -1}}, {k, {step, -1}}});
         run("ldmatrix", {contiguous ? "plain" : "trans", to, std::to_string(first)},
             {shared_address(s.name, index * s.type.bytes(), false)});
     }
@@ -72,7 +73,7 @@ public:
 void MatrixProduct::load_rows(int tile, int step) {
     const Expr lane = thread() % 32;
     const ThreadMap &map = context.values.map;
-    const Expr first = thread() / (32 * map.parts) * 16 + tile * (2 * map.groups);
+    const Expr first = map.own_thread() / (32 * map.parts) * 16 + tile * (2 * map.groups);
     const bool contiguous = a.dims.back().axis == k;
     const Expr row = first + (contiguous ? lane % 16 : lane / 8 % 2 * 8);
     const Expr along = step * 16 + (contiguous ? lane / 16 * 8 : lane / 16 * 8 + lane % 8);
@@ -133,7 +134,7 @@ Stmt MatrixProduct::lower() {
     for (int e = 0; e < dst.elements; e++) {
         code.push_back(store_at(dst.name, device::get(Float(32), sums_name, e), e));
     }
-    return each_thread(context.threads(), Block::make(code));
+    return context.each_of_points(Block::make(code));
 }
 
 }  // namespace
