@@ -41,6 +41,8 @@ constexpr double load_latency = 1800;
 /** Per block: the first tile's scores and the last one's sums, which nothing overlaps, and the results. With
  * room for the next block's rows its loads, and what other warpgroups still have to do, hide most of it. */
 constexpr double ahead_block_clocks = 2800, persistent_block_clocks = 7500, block_clocks = 8500;
+/** Rows that a block computes before its first tile: what nothing hides, and the share of an element. */
+constexpr double computed_rows_clocks = 1500, computed_element_clocks = 0.2;
 /** A third warpgroup has more left to do meanwhile. */
 constexpr double persistent_block_clocks_of_three = 4000;
 /** Blocks of uneven length leave this share of an average one idle at the end. */
@@ -278,6 +280,10 @@ void CostModel::add_launch(Estimate &e, const Choices &c) const {
         fixed += loaded ? load_clocks * c.query_tile * (double)x.width.value_or(0) : 0;
     }
     fixed += c.exchange ? exchange_clocks(c) : 0;
+    for (const Operand &o : work.operands()) {
+        const bool computed = gpu && o.computed && !o.by_stream && c.chains == 1;
+        fixed += computed ? computed_rows_clocks + computed_element_clocks * c.query_tile * (double)o.width.value_or(0) : 0;
+    }
     for (size_t i = 0; i < e.passes.size(); i++) {
         const TileVisits &v = e.visits[i];
         const double clocks = pass_clocks(e.passes[i], v, c, e.footprint);

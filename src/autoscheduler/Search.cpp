@@ -214,7 +214,7 @@ std::vector<int> fewest_members(const std::vector<std::vector<Estimate>> &estima
 }
 
 /** The tiles of elements that a schedule brings in bulk need what tensor maps ask of an input's address and strides.
- * Where that does not hold, a schedule without them serves. */
+ * Where that does not hold, a schedule without them serves: with the same tiles of rows and keys, if they are legal then. */
 void add_fallback(ScheduleSet &set, const ReductionGraph &graph, const Plan &plan, const Capability &machine,
                   const std::vector<CostModel> &models, const Schedule &given) {
     const auto staged = [](const ScheduleChoice &c) {
@@ -240,10 +240,23 @@ void add_fallback(ScheduleSet &set, const ReductionGraph &graph, const Plan &pla
         without.stage({input}, 0);
         free.stage({input}, 0);
     }
-    try {
-        set.choices.push_back(autoschedule(graph, plan, machine, set.shapes[0], without));
-    } catch (const UserError &) {  // tiles given by hand that leave no registers for elements
-        set.choices.push_back(autoschedule(graph, plan, machine, set.shapes[0], free));
+    Schedule same = without;
+    for (const Directive &d : set.choices[0].schedule.directives) {
+        const bool tiles = d.name == "tile" || d.name == "stream" || d.name == "warps" || d.name == "pingpong";
+        if (tiles && std::none_of(without.directives.begin(), without.directives.end(),
+                                  [&](const Directive &own) { return own.name == d.name; })) {
+            same.add(d);
+        }
+    }
+    for (const Schedule *s : {&same, &without, &free}) {  // tiles may leave no registers for elements
+        try {
+            set.choices.push_back(autoschedule(graph, plan, machine, set.shapes[0], *s));
+            break;
+        } catch (const UserError &) {
+            if (s == &free) {
+                throw;
+            }
+        }
     }
     set.fallback = (int)set.choices.size() - 1;
     set.estimates.emplace_back();

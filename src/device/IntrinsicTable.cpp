@@ -13,7 +13,9 @@ const std::map<std::string, std::string> &simple_instructions() {
         // Arithmetic.
         {"fmax", "max.f32 {r}, {0}, {1};"},
         {"fmin", "min.f32 {r}, {0}, {1};"},
-        {"fmin_nan", "min.NaN.f32 {r}, {0}, {1};"},
+        // Clamped to 0 .. 1; a NaN becomes 0.
+        {"add_saturated", "add.sat.f32 {r}, {0}, {1};"},
+        {"fma_saturated", "fma.rn.sat.f32 {r}, {0}, {1}, {2};"},
         {"tanh", "tanh.approx.f32 {r}, {0};"},
         // Of a positive number, to 2^-12.9, without the special-function unit: a guess from the bits, within a
         // twentieth, and one step of third order. Numbers beyond 2^125 count as that.
@@ -54,6 +56,7 @@ const std::map<std::string, std::string> &simple_instructions() {
         {"clear_shared16", "{ .reg .b32 %sz; mov.b32 %sz, 0; st.shared.v4.b32 [{0}], {%sz, %sz, %sz, %sz}; }"},
         {"store_shared", "st.shared.b32 [{0}], {1};"},
         {"atomic_add", "atom.global.add.u32 {r}, [{0}], {1};"},
+        {"prefetch", "prefetch.global.L2 [{0}];"},
         {"copy_async", "cp.async.cg.shared.global [{0}], [{1}], 16, {2};"},
         {"copy_async_word", "cp.async.ca.shared.global [{0}], [{1}], 4, {2};"},
         {"copy_commit", "cp.async.commit_group;"},

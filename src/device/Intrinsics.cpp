@@ -93,8 +93,13 @@ Expr fmin(const Expr &a, const Expr &b) {
     return call(Float(32), "fmin", {}, {a, b});
 }
 
-Expr fmin_nan(const Expr &a, const Expr &b) {
-    return call(Float(32), "fmin_nan", {}, {a, b});
+Expr saturated(const Expr &sum) {
+    const Internal::Add *add = sum.as<Internal::Add>();
+    const Call *fused = sum.as<Call>();
+    if (fused && fused->name == "llvm.fma.f32") {
+        return call(Float(32), "fma_saturated", {}, fused->args);
+    }
+    return call(Float(32), "add_saturated", {}, {add ? add->a : sum, add ? add->b : Internal::make_zero(Float(32))});
 }
 
 Expr pack(const std::string &type, const Expr &low, const Expr &high) {

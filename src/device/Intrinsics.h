@@ -44,8 +44,8 @@ Expr fma(const Expr &a, const Expr &b, const Expr &c);
 /** IEEE maximum and minimum that drop NaN. */
 Expr fmax(const Expr &a, const Expr &b);
 Expr fmin(const Expr &a, const Expr &b);
-/** NaN if one of them is. */
-Expr fmin_nan(const Expr &a, const Expr &b);
+/** A sum clamped to 0 .. 1, at no cost where it is one instruction; 0 of a NaN. */
+Expr saturated(const Expr &sum);
 /** Two floats rounded to bf16 or fp16, `low` in the lower half. */
 Expr pack(const std::string &type, const Expr &low, const Expr &high);
 /** The value another lane holds: lane ^ mask, or lane `source`. */

@@ -30,7 +30,7 @@ bool WorkloadBuilder::is_axis(const Expr &index, const std::string &axis) const 
     return index.as<Variable>() && used.size() == 1 && used[0] == axis;
 }
 
-void WorkloadBuilder::add_elements(const Expr &e, const std::string &axis) {
+void WorkloadBuilder::add_elements(const Expr &e, const std::string &axis, const std::string &result) {
     for (const Call *load : Uses(e).loads) {
         const int rank = (int)load->args.size();
         if (!load->type.is_float() || load->type.bits() != 16 || rank < 2 || rank > 5 ||
@@ -44,12 +44,14 @@ void WorkloadBuilder::add_elements(const Expr &e, const std::string &axis) {
             others += std::all_of(used.begin(), used.end(),
                                   [&](const std::string &a) { return contains(plan.roles.batch, a); });
         }
-        const bool known = std::any_of(work.elements.begin(), work.elements.end(), [&](const ElementInput &other) {
+        const auto known = std::find_if(work.elements.begin(), work.elements.end(), [&](const ElementInput &other) {
             return graph_equal(other.load, Expr(load));
         });
-        if (rows == 1 && others == rank - 2 && !known) {
+        if (known != work.elements.end()) {
+            known->result = known->result == result ? result : "";
+        } else if (rows == 1 && others == rank - 2) {
             work.elements.push_back({load->name, Expr(load), axis == plan.roles.stream,
-                                     known_size(graph, axis, work.sizes)});
+                                     known_size(graph, axis, work.sizes), result});
         }
     }
 }
@@ -68,7 +70,7 @@ void WorkloadBuilder::add_elements(const Pass &pass) {
 void WorkloadBuilder::add_result(const Output &o) {
     for (const std::string &a : o.axes) {
         if (!is_row_axis(a)) {
-            add_elements(o.value, a);
+            add_elements(o.value, a, o.name);
         }
     }
     ResultTile r{o.name, o.type, 1};

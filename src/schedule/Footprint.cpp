@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 
 namespace strobe {
 
@@ -113,10 +114,15 @@ std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &ch
             terms.insert(terms.begin(), {o.input, choices.query_tile * bytes});
         }
     }
+    std::set<std::string> replaced;  // results in whose buffers elements lie before
     for (const ElementInput &e : work.elements) {
         const int stages = choices.element_stages_of(e.input);
         const auto width = e.by_stream ? std::optional<int64_t>(choices.stream_tile) : e.width;
-        if (stages > 0) {
+        const bool in_result = std::any_of(work.results.begin(), work.results.end(), [&](const ResultTile &r) {
+            return !e.by_stream && stages == 1 && choices.chains == 1 && r.name == e.result &&
+                   row_bytes(r.width, r.type) == row_bytes(width, Halide::UInt(16)) && replaced.insert(r.name).second;
+        });
+        if (stages > 0 && !in_result) {
             terms.push_back({(stages > 1 ? std::to_string(stages) + " x " : "") + e.input,
                              stages * choices.query_tile * row_bytes(width, Halide::UInt(16))});
         }
@@ -127,10 +133,11 @@ std::vector<FootprintTerm> operand_tiles(const Workload &work, const Choices &ch
     return terms;
 }
 
+/** Of the rows that are copied: those that are computed by the block itself are not kept for two blocks. */
 int64_t row_operand_bytes(const Workload &work, const Choices &choices) {
     int64_t bytes = 0;
     for (const Operand &o : work.operands()) {
-        bytes += o.by_stream ? 0 : choices.query_tile * in_panels(o.width.value_or(0) * o.type.bytes());
+        bytes += o.by_stream || (o.computed && choices.chains == 1) ? 0 : choices.query_tile * in_panels(o.width.value_or(0) * o.type.bytes());
     }
     return bytes;
 }

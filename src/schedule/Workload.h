@@ -40,6 +40,7 @@ struct ElementInput {
     Expr load;
     bool by_stream = false;        // else read with the results
     std::optional<int64_t> width;  // features; of no meaning along the stream
+    std::string result;            // the only one that is computed from it; empty if there are several
 };
 
 /** A sum of products, over an inner axis or over the stream. */

@@ -81,7 +81,7 @@ class WorkloadBuilder {
     /** Whether a load's index is this axis alone. */
     bool is_axis(const Expr &index, const std::string &axis) const;
     /** The loads of e whose tiles of rows and of columns along `axis` can be copied in bulk. */
-    void add_elements(const Expr &e, const std::string &axis);
+    void add_elements(const Expr &e, const std::string &axis, const std::string &result = "");
     void add_elements(const Pass &pass);
     void add_result(const Output &o);
     void add_pass(const Pass &pass);

@@ -84,6 +84,30 @@ TEST(IntrinsicTable, NarrowReciprocalIsWithinItsBound) {
     EXPECT_TRUE(std::isnan(reciprocal_narrow(std::nanf(""))));
 }
 
+/** Two reciprocals from one, as kernels take them: denominators scaled by 2^-63, clamped to 1 by the instruction that
+ * makes them. */
+TEST(IntrinsicTable, SaturatedDenominatorsHaveReciprocals) {
+    EXPECT_EQ(ptx_of(call_of("fma_saturated", {}, {"%f1", "%f2", "%f3"})), "fma.rn.sat.f32 %r9, %f1, %f2, %f3;");
+    EXPECT_EQ(ptx_of(call_of("add_saturated", {}, {"%f1", "%f2"})), "add.sat.f32 %r9, %f1, %f2;");
+    const float scale = std::ldexp(1.0f, -63);
+    const auto saturated = [&](float exponential) {
+        const float x = std::fma(exponential, scale, scale);
+        return x > 0 ? std::min(x, 1.0f) : 0.0f;  // a NaN becomes 0
+    };
+    std::vector<float> exponentials = {0, INFINITY};
+    for (int exponent = -126; exponent <= 127; exponent++) {
+        exponentials.push_back(std::ldexp(1.37f, exponent));
+    }
+    for (float a : exponentials) {
+        for (float b : exponentials) {
+            const float x = saturated(a), y = saturated(b), both = 1 / (x * y) * scale;
+            const double expected = 1 / std::min(1 + double(a), std::ldexp(1.0, 63));
+            ASSERT_LE(std::abs(y * both / expected - 1), 1e-6) << a << " beside " << b;
+        }
+        EXPECT_TRUE(std::isnan(saturated(NAN) * (1 / (saturated(NAN) * saturated(a)) * scale))) << "it reaches the row";
+    }
+}
+
 // Descriptors: the argument is the lower half; the upper one says 64-column panels with the 128-byte swizzle.
 
 TEST(IntrinsicTable, WritesMatrixInstructionsFromSharedMemory) {

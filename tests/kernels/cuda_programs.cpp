@@ -64,6 +64,7 @@ std::vector<Case> cases() {
             {"sigmoid", 64, 64, ""},
             {"sigmoid", 128, 128, ""},
             {"rope", 64, 64, ""},
+            {"rope", 96, 96, ""},
             {"rope", 128, 128, ""},
             {"linear", 64, 64, ""},
             {"linear_causal", 64, 64, ""},
@@ -99,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(All, CudaPrograms, testing::ValuesIn(cases()),
                              return std::to_string(info.index) + "_" + testing::PrintToString(info.param);
                          });
 
-/** Two elements need one reciprocal, or none of the special-function unit where warpgroups take turns. */
+/** Two elements need one reciprocal of the special-function unit; where warpgroups take turns, a quarter none. */
 TEST(CudaReciprocals, AreShared) {
     for (const bool turns : {false, true}) {
         const std::string schedule = std::string("tile(i, 128) stream(j, 64) pingpong(") + (turns ? "on)" : "off)");
@@ -108,7 +109,8 @@ TEST(CudaReciprocals, AreShared) {
         EXPECT_EQ(c.package.plans.size(), 1u);
         const int exponentials = count(c.ptx, "ex2\\.approx");
         EXPECT_GT(exponentials, 0);
-        EXPECT_EQ(count(c.ptx, "rcp\\.approx") * 2, turns ? 0 : exponentials) << schedule;
+        EXPECT_EQ(count(c.ptx, "rcp\\.approx") * 8, (turns ? 3 : 4) * exponentials) << schedule;
+        EXPECT_EQ(count(c.ptx, "fma\\.rn\\.sat") * 4, (turns ? 3 : 4) * exponentials) << "clamped in the sum";
     }
 }
 
@@ -214,6 +216,22 @@ TEST(CudaElementTiles, AreReleasedInEveryStep) {
     }
 }
 
+/** A gate comes into the buffer of the results that it is a factor of, and takes no shared memory beside it. The buffer is
+ * free as soon as the last results have been copied out of it, which nobody waits for in the epilogue. */
+TEST(CudaElementTiles, ShareTheBufferOfTheirResults) {
+    const std::string tiles = "tile(i, 128) stream(j, 64) pair_bias: stage(0) gate: ";
+    const CudaCompilation none = evoformer(tiles + "stage(0)"), one = evoformer(tiles + "stage(1)"),
+                          two = evoformer(tiles + "stage(2)");
+    const auto bytes = [](const CudaCompilation &c) { return c.package.plans[0].kernels.back().shared_bytes; };
+    const int tile = 128 * 128;  // 64 features of 128 rows
+    EXPECT_LT(bytes(one), bytes(none) + 1024) << "barriers alone";
+    EXPECT_GE(bytes(two), bytes(none) + 2 * tile);
+    const auto waits = [&](const CudaCompilation &c) { return count(kernel_text(c, 0), "bulk\\.wait_group\\.read"); };
+    EXPECT_EQ(waits(none), 1) << "before results are written";
+    EXPECT_EQ(waits(two), 1);
+    EXPECT_EQ(waits(one), 2) << "behind the first tile, and where a warpgroup has none";
+}
+
 TileProgram tiles_of(const Case &c) {
     return compile(instance_of(c).outputs, cuda_target(), parse_schedule(c.schedule)).programs[0];
 }
@@ -271,6 +289,13 @@ TEST(CudaPreparation, ReadsWholeChunks) {
     EXPECT_GE(count(c.ptx, "ld\\.global\\.nc\\.v4\\.b32"), 2 * 12);
     EXPECT_GE(count(c.ptx, "st\\.global\\.v4\\.b32"), 4);
     EXPECT_GE(count(c.ptx, "st\\.shared\\.v4\\.b32"), 4);
+    EXPECT_NE(c.package.plans[0].schedule.find("tile(i, 128)\nstream(j, 128)"), std::string::npos)
+        << "there is room for such tiles, since the residual comes into the results' buffer\n"
+        << c.package.plans[0].schedule;
+    EXPECT_NE(c.package.plans.back().schedule.find("gate: stage(0"), std::string::npos);
+    EXPECT_NE(c.package.plans.back().schedule.find("tile(i, 128)\nstream(j, 128)"), std::string::npos)
+        << "without tiles of elements, the same tiles of rows and keys";
+    EXPECT_EQ(count(c.ptx, "prefetch\\.global\\.L2"), int(c.package.plans.size())) << "the next block's queries";
 }
 
 /** Heads whose sums read the same elements for each row and key share a block. */

@@ -403,8 +403,12 @@ void StreamKernel::consume_range(Code &code, Elements &elements) {
     const auto more = [] { return Code::get_int("stream_lo") > Code::get_int("stream_stop"); };
     set_own_range(code, elements);
     skip_tiles(code);
+    if (shares_result_buffers()) {
+        code.when(!more(), [&] { release_result_buffers(code); });
+    }
     code.when(more(), [&] {
         consume_tile(code, elements, true);
+        release_result_buffers(code);
         code.when(more(), [&] {
             code.loop("consume_tiles", [&] { consume_tile(code, elements, false); }, more);
         });
@@ -449,6 +453,7 @@ void StreamKernel::consume_block(Code &code, Elements &elements) {
             }
         }
         if (scans()) {
+            release_result_buffers(code);
             consume_judged(code, elements);
             read_slot(code);
         } else {

@@ -37,7 +37,7 @@ bool above_zero(const Expr &e);
 /** In the same way, not less than 1. */
 bool at_least_one(const Expr &e);
 
-/** Denominators from 1 to 2^126 times this are 2^-63 to 2^63: two of them have a product, and that a reciprocal. */
+/** Denominators from 1 to 2^63 times this are 2^-63 to 1: two of them have a product, and that a reciprocal. */
 const float reciprocal_scale = 1.0842021724855044e-19f;
 
 }  // namespace strobe::cuda

@@ -99,8 +99,8 @@ Expr Elements::Split::visit(const Call *op) {
 Expr Elements::Split::visit(const Div *op) {
     if (op->type == Float(32)) {
         if (self.paired && at_least_one(op->b)) {
-            const Expr scaled_denominator = sum_of(self.linear(op->b), reciprocal_scale);
-            reciprocals.push_back({self.fresh("$reciprocal"), scaled_denominator});
+            const Expr scaled_denominator = device::saturated(sum_of(self.linear(op->b), reciprocal_scale));
+            reciprocals.push_back({self.fresh("$reciprocal"), scaled_denominator, mutate(op->b)});
             return mutate(op->a) * Variable::make(Float(32), reciprocals.back().name);
         }
         const bool narrow = self.narrow && above_zero(op->b);

@@ -35,6 +35,7 @@ public:
     struct Reciprocal {
         std::string name;
         Expr scaled_denominator;  // times reciprocal_scale
+        Expr denominator;
     };
     std::vector<PerRow> rows;
     std::vector<PerColumn> columns;

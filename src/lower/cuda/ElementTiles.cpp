@@ -96,6 +96,57 @@ void StreamKernel::find_element_tiles() {
     for (const Staged &s : staged) {
         add_element_tile(elements, s.store->expr, {s.feature, s.columns}, false);
     }
+    share_result_buffers();
+}
+
+/** Elements that one result is computed from can be brought into its buffer, where each is replaced by what is made of
+ * it: a warp reads 16 columns of its own rows, and then writes them. */
+void StreamKernel::share_result_buffers() {
+    std::set<int> taken;
+    for (Operand &o : operands) {
+        if (!o.elements || o.streamed || o.stages != 1 || choices.chains > 1) {
+            continue;
+        }
+        const auto reads = [&](const Staged &s) {
+            const std::vector<const Call *> loads = input_elements(s.store->expr);
+            return std::any_of(loads.begin(), loads.end(), [&](const Call *load) { return equal(o.load, Expr(load)); });
+        };
+        for (int n = 0; n < static_cast<int>(staged.size()) && o.in_result < 0; n++) {
+            bool others = false;
+            for (int other = 0; other < static_cast<int>(staged.size()); other++) {
+                others |= other != n && reads(staged[other]);
+            }
+            if (!others && staged[n].panels() == o.panels() && taken.insert(n).second) {
+                o.in_result = n;
+            }
+        }
+    }
+}
+
+bool StreamKernel::holds_elements(const Staged &s) const {
+    return std::any_of(operands.begin(), operands.end(), [&](const Operand &o) {
+        return o.in_result >= 0 && &staged[o.in_result] == &s;
+    });
+}
+
+bool StreamKernel::shares_result_buffers() const {
+    return std::any_of(operands.begin(), operands.end(), [](const Operand &o) { return o.in_result >= 0; });
+}
+
+/** The last block's results have been copied out of the buffers that elements are to be brought to. Behind the next
+ * block's first tile nobody has to wait for that. */
+void StreamKernel::release_result_buffers(Code &code) {
+    if (!shares_result_buffers()) {
+        return;
+    }
+    code.when(Code::get_int("works") > 0, [&] {
+        code.when(thread_index() % 128 == 0, [&] { code.run("bulk_wait_read"); });
+        for (const Operand &o : operands) {
+            if (o.in_result >= 0) {
+                code.run("barrier_arrive", {}, {barrier(o.empty)});
+            }
+        }
+    });
 }
 
 const Operand *StreamKernel::element_tile(const Expr &load, const std::string &axis) const {
@@ -142,7 +193,7 @@ void StreamKernel::wait_element_tiles(Code &code, bool streamed) {
  * replaces what they were to read. So this stands behind what uses them, and is kept there. */
 void StreamKernel::release_element_tiles(Code &code, bool streamed) {
     const Expr iteration = Code::get_int(streamed ? "iteration" : "works");
-    const auto is_one = [&](const Operand &o) { return o.elements && o.streamed == streamed; };
+    const auto is_one = [&](const Operand &o) { return o.elements && o.streamed == streamed && o.in_result < 0; };
     if (std::any_of(operands.begin(), operands.end(), is_one)) {
         code.run("keep_apart", {}, {iteration});
     }

@@ -122,18 +122,24 @@ Expr Elements::at_element(const Split &split, const Expr &e, int r, int group, i
 }
 
 /** Both elements' reciprocals from one: 1 / a = b / (a b). The special-function unit, which has the exponentials to do,
- * is asked once for two. Denominators beyond 2^126 count as that. */
+ * is asked once for two. Where warpgroups take turns and so keep it busy, a quarter of those of which a few bits are
+ * enough do without it. */
 void Elements::take_reciprocals(const Split &split, int r, int group) {
-    const Expr most = static_cast<float>(1 / reciprocal_scale);
     for (const auto &x : split.reciprocals) {
         const std::string name = x.name.substr(1), by = name + "_by";
+        if (narrow && turns && group % 4 == 3) {
+            for (int parity = 0; parity < 2; parity++) {
+                code.set(name, parity, device::reciprocal_narrow(at_element(split, x.denominator, r, group, parity)));
+            }
+            continue;
+        }
         for (int parity = 0; parity < 2; parity++) {
-            code.set(by, parity, device::fmin_nan(at_element(split, x.scaled_denominator, r, group, parity), most));
+            code.set(by, parity, at_element(split, x.scaled_denominator, r, group, parity));
         }
         const Expr a = Code::get_float(by, 0), b = Code::get_float(by, 1);
-        code.set(by, 2, device::reciprocal_approx(a * b));
+        code.set(by, 2, device::reciprocal_approx(a * b) * reciprocal_scale);
         for (int parity = 0; parity < 2; parity++) {
-            code.set(name, parity, ((parity ? a : b) * reciprocal_scale) * Code::get_float(by, 2));
+            code.set(name, parity, (parity ? a : b) * Code::get_float(by, 2));
         }
     }
 }
@@ -262,8 +268,7 @@ void Elements::assign_map(const TileOp &op, const TileDim &columns) {
             fragments++;
         }
     }
-    // Warpgroups that take turns keep the special-function unit busy; a few bits can be had without it.
-    paired = all_live.defined() && !(narrow && turns) && op.when == TileOp::When::Always && fragments == 1 &&
+    paired = all_live.defined() && op.when == TileOp::When::Always && fragments == 1 &&
              consumable.count(fragment) && divides_pairs(op.expr);
     const Expr mask = mask_of(program, op.dst);
     if (paired && mask.defined()) {

@@ -47,8 +47,10 @@ void StreamKernel::store_staged(Code &code, Elements &elements, const Staged &s)
     strobe_internal_assert(rounded) << s.store->expr;
     const int panel_bytes = program.query_tile * 128;
     const Expr own = shared(s.offset) + u32(row_group() * (64 * 128));
-    code.when(thread_index() % 128 == 0, [&] { code.run("bulk_wait_read"); });
-    sync_warpgroup(code);
+    if (!holds_elements(s)) {  // else the last results had left before these elements came
+        code.when(thread_index() % 128 == 0, [&] { code.run("bulk_wait_read"); });
+        sync_warpgroup(code);
+    }
     for (int r = 0; r < 2; r++) {
         code.set("stage_row", r, cast<int32_t>(own + u32((row_of_thread() + 8 * r) * 128 + thread_index() % 4 * 4)));
     }

@@ -207,7 +207,7 @@ void StreamKernel::lay_out() {
     const auto shared_bytes = [&](int stages) {
         int bytes = 1024 + column_slots() * column_bytes();  // barriers, slots, alignment, columns
         for (const Operand &o : operands) {
-            bytes += (o.in_block() ? 1 : is_row_operand(o) ? stages : o.stages) * o.stage_bytes();
+            bytes += o.in_result >= 0 ? 0 : (o.in_block() ? 1 : is_row_operand(o) ? stages : o.stages) * o.stage_bytes();
         }
         for (const Staged &s : staged) {
             bytes += s.panels() * program.query_tile * 128;
@@ -221,7 +221,7 @@ void StreamKernel::lay_out() {
     for (Operand &o : operands) {
         o.stages = o.in_block() ? 1 : is_row_operand(o) ? row_stages : o.stages;
         o.offset = offset;
-        offset = align(offset + o.stages * o.stage_bytes(), 1024);
+        offset = o.in_result >= 0 ? offset : align(offset + o.stages * o.stage_bytes(), 1024);
         if (!is_row_operand(o)) {
             o.full = barriers;
             o.empty = barriers + o.stages;
@@ -230,6 +230,9 @@ void StreamKernel::lay_out() {
     }
     for (Staged &s : staged) {
         s.offset = offset;
+        for (Operand &o : operands) {
+            o.offset = o.in_result >= 0 && &staged[o.in_result] == &s ? offset : o.offset;
+        }
         offset += s.panels() * program.query_tile * 128;
         std::vector<uint32_t> box;
         for (const std::string &axis : s.store->out_axes) {

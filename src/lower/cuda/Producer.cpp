@@ -237,6 +237,9 @@ Stmt StreamKernel::producer() {
     if (!columns.empty()) {
         body = Block::make(body, IfThenElse::make(thread_index() / 32 == 2, column_loader()));
     }
+    if (prefetches_rows()) {
+        body = Block::make(body, IfThenElse::make(thread_index() / 32 == 3, row_prefetcher()));
+    }
     return Block::make(device::run("registers_shrink", {std::to_string(choices.producer_registers)}), body);
 }
 
@@ -278,7 +281,7 @@ void StreamKernel::produce_range(Code &code, Elements &elements) {
 int StreamKernel::arrivals(int n) const {
     const int lanes = columns.empty() ? 0 : 32, threads = 128;  // of the warp that loads columns, of a warpgroup
     if (n >= row_stages && n < 2 * row_stages) {
-        return choices.consumers * threads + lanes;
+        return choices.consumers * threads + lanes + (prefetches_rows() ? 32 : 0);
     }
     for (const Operand &o : operands) {
         if (o.elements && n >= o.empty && n < o.empty + o.stages) {

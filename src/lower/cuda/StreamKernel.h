@@ -47,6 +47,7 @@ struct Operand {
     int last_map = 0;     // of the last panel, whose rows are shorter where columns are no multiple of 64
     int full = 0, empty = 0;  // barrier numbers of stage 0
     int users = 1;            // chains that read it, and release it
+    int in_result = -1;       // elements: the result whose buffer they lie in, and are replaced in (index into `staged`)
     bool by_threads = false;  // all threads release it, not one a warpgroup: notes and columns go with it
     int page_dim = -1;        // of rows in pages: a copy each; -1: one copy a tile
     int page_rows = 0;        // of a copy
@@ -225,6 +226,10 @@ private:
     void read_element_tile(Code &code, const Operand &o, int number, const std::string &to);
     void wait_element_tiles(Code &code, bool streamed);
     void release_element_tiles(Code &code, bool streamed);
+    void share_result_buffers();
+    bool shares_result_buffers() const;
+    void release_result_buffers(Code &code);
+    bool holds_elements(const Staged &s) const;
     void produce_row_elements(Code &code, Elements &elements);
 
     // Walk.cpp: blocks of rows and tiles of the stream.
@@ -280,6 +285,10 @@ private:
     Stmt consumer_of_chain();
     void consume_block(Code &code, Elements &elements);
     void compute_rows(Code &code, Elements &elements, const Operand &o);
+    bool prefetches_rows() const;
+    void prefetch_rows(Code &code, Elements &elements, const Operand &o);
+    void prefetch(Code &code, Elements &elements, const Halide::Internal::Call *load, int row_bytes);
+    Stmt row_prefetcher();
     void consume_range(Code &code, Elements &elements);
     void finish_run(Code &code);
     void skip_tile(Code &code);
