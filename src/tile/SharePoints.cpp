@@ -365,7 +365,8 @@ bool has_matrix_for_each_row(const TileProgram &program, const TileOp &op) {
         return false;
     }
     const std::vector<TileDim> &dims = program.value(op.b).dims;
-    return std::any_of(dims.begin(), dims.end(),
+    return dims.size() > 2 &&
+           std::any_of(dims.begin(), dims.end(),
                        [&](const TileDim &d) { return d.axis == program.value(op.dst).dims[0].axis; });
 }
 

@@ -104,7 +104,7 @@ TEST(Commands, compile_tells_where_time_goes) {
 }
 
 TEST(Commands, explain_lists_the_plans_of_a_package) {
-    const Outcome two = strobe_program("explain full dtype=bf16 head_dim=128 --target cuda-sm_90a");
+    const Outcome two = strobe_program("explain softcap dtype=bf16 head_dim=64 --target cuda-sm_90a");
     EXPECT_EQ(two.code, 0) << two.text;
     expect_in("2 in a package; the launcher takes", two);
     expect_in("at j=16384", two);
