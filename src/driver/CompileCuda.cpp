@@ -39,7 +39,7 @@ void assemble_package(CudaCompilation &c, const std::string &architecture) {
     c.kernels = assembly->kernels;
     for (const KernelStatistics &k : c.kernels) {
         // A few where registers are limited for a second block on the multiprocessor, which is worth more.
-        const int few = c.general ? 64 : 0;
+        const int few = c.general ? 80 : 0;
         if (k.spill_store_bytes + k.spill_load_bytes > few) {
             c.warnings.push_back(k.entry + " spills registers to memory: " + std::to_string(k.spill_store_bytes) +
                                  " bytes stored, " + std::to_string(k.spill_load_bytes) +
