@@ -220,6 +220,26 @@ Expr negation(const Expr &c) {
     return !c;
 }
 
+bool any_call(const Expr &e, const std::function<bool(const Call *)> &accepts) {
+    class Find : public IRGraphVisitor {
+        using IRGraphVisitor::visit;
+        const std::function<bool(const Call *)> &accepts;
+        void visit(const Call *op) override {
+            found = found || accepts(op);
+            IRGraphVisitor::visit(op);
+        }
+
+    public:
+        bool found = false;
+        explicit Find(const std::function<bool(const Call *)> &accepts) : accepts(accepts) {
+        }
+    } find(accepts);
+    if (e.defined()) {
+        e.accept(&find);
+    }
+    return find.found;
+}
+
 bool is_total(const Expr &e) {
     class Find : public IRGraphVisitor {
         using IRGraphVisitor::visit;

@@ -7,6 +7,7 @@
 
 #include "algorithm/ReductionGraph.h"
 
+#include <functional>
 #include <set>
 
 namespace strobe {
@@ -41,6 +42,8 @@ Expr where_else_zero(const Expr &c, const Expr &a);
 Expr all_of(const std::vector<Expr> &conditions);
 /** Not c, said with the opposite comparison of the same operands. */
 Expr negation(const Expr &c);
+/** Whether \p accepts says so of a call anywhere in \p e, which may be undefined. */
+bool any_call(const Expr &e, const std::function<bool(const Halide::Internal::Call *)> &accepts);
 /** No quotient, logarithm or root in it: finite for finite operands. */
 bool is_total(const Expr &e);
 /** The conditions whose conjunction \p c is. */

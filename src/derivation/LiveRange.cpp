@@ -66,23 +66,9 @@ Constraints nothing_known() {
 
 /** An input that is loaded at an index depending on the tile. */
 bool Solver::loads_rows(const Expr &e) const {
-    class Find : public IRGraphVisitor {
-        using IRGraphVisitor::visit;
-        void visit(const Call *op) override {
-            if (op->call_type == Call::Image) {
-                found = found || expr_uses_var(op, a) || expr_uses_var(op, b);
-            }
-            IRGraphVisitor::visit(op);
-        }
-
-    public:
-        const std::string &a, &b;
-        bool found = false;
-        Find(const std::string &a, const std::string &b) : a(a), b(b) {
-        }
-    } find(roles.query, roles.stream);
-    e.accept(&find);
-    return find.found;
+    return any_call(e, [&](const Call *op) {
+        return op->call_type == Call::Image && (expr_uses_var(op, roles.query) || expr_uses_var(op, roles.stream));
+    });
 }
 
 /** e <= bound (or >=) solved for the one occurrence of the stream's coordinate in

@@ -17,18 +17,7 @@ const Truth unknown() {
 }
 
 bool loads_inside(const Expr &e) {
-    class Find : public IRGraphVisitor {
-        using IRGraphVisitor::visit;
-        void visit(const Call *op) override {
-            found = found || op->call_type == Call::Image;
-            IRGraphVisitor::visit(op);
-        }
-
-    public:
-        bool found = false;
-    } find;
-    e.accept(&find);
-    return find.found;
+    return any_call(e, [](const Call *op) { return op->call_type == Call::Image; });
 }
 
 /** Grows so much slower than the axis that a tile may see two values of it: a quotient. */
@@ -52,18 +41,7 @@ bool is_bits(const Expr &e) {
 }
 
 bool bits_inside(const Expr &e) {
-    class Find : public IRGraphVisitor {
-        using IRGraphVisitor::visit;
-        void visit(const Call *op) override {
-            found = found || is_bits(op);
-            IRGraphVisitor::visit(op);
-        }
-
-    public:
-        bool found = false;
-    } find;
-    e.accept(&find);
-    return find.found;
+    return any_call(e, [](const Call *op) { return is_bits(op); });
 }
 
 /** Puts a Variable in the place of each value that intervals say nothing about and that varies inside the tile: the

@@ -44,6 +44,15 @@ Stmt for_next_tile(const TileProgram &p, const Stmt &body) {
     return IfThenElse::make(next < var(end_of_walk(p)), at);
 }
 
+Stmt before_walk(const StreamPass &pass, const std::function<Expr(const Expr &)> &evaluate,
+                 const std::function<Stmt(const Expr &)> &lower) {
+    if (!pass.started.defined()) {
+        return lower(const_false());
+    }
+    const std::string empty = unique_name("empty");
+    return LetStmt::make(empty, !evaluate(pass.started), lower(Variable::make(Bool(), empty)));
+}
+
 Stmt walk_tiles(const TileProgram &p, const StreamPass &pass, const std::function<Expr(const Expr &)> &evaluate,
                 const std::function<Stmt(const Expr &)> &step, const Expr &part, const Stmt &before) {
     const std::string &axis = p.stream.name;

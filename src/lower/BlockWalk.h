@@ -21,6 +21,11 @@ Halide::Internal::Stmt walk_tiles(const TileProgram &program, const StreamPass &
                                   const std::function<Halide::Internal::Stmt(const Expr &tile)> &step,
                                   const Expr &part, const Halide::Internal::Stmt &first = {});
 
+/** What comes before the walk, where rows start from sums ahead, if there are some. \p evaluate as for walk_tiles(); \p lower
+ * makes code of the prologue whose partial operations are left out under a condition. */
+Halide::Internal::Stmt before_walk(const StreamPass &pass, const std::function<Expr(const Expr &bound)> &evaluate,
+                                   const std::function<Halide::Internal::Stmt(const Expr &full)> &lower);
+
 /** Inside of a step that no tile skips: \p body under the corners of the next tile, if there is one. */
 Halide::Internal::Stmt for_next_tile(const TileProgram &program, const Halide::Internal::Stmt &body);
 

@@ -180,14 +180,10 @@ Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
     return s;
 }
 
-/** What comes before the walk; where rows start from sums ahead, if there are some. */
 Stmt lower_prologue(const Context &context, const StreamPass &pass) {
-    if (!pass.started.defined()) {
-        return lower_ops(context, pass.prologue, const_false());
-    }
-    const std::string empty = unique_name("empty");
-    return LetStmt::make(empty, !verdict(context, pass.started),
-                         lower_ops(context, pass.prologue, Variable::make(Bool(), empty)));
+    return before_walk(
+        pass, [&](const Expr &e) { return verdict(context, e); },
+        [&](const Expr &full) { return lower_ops(context, pass.prologue, full); });
 }
 
 /** All passes of one block of rows. */

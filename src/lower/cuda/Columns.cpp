@@ -230,12 +230,7 @@ Stmt StreamKernel::column_loader() {
     code.loop(
         "load_columns",
         [&] {
-            code.run("barrier_wait", {}, {rows_full(), rows_phase()});
-            const std::vector<std::string> registers = slot_registers();
-            for (size_t n = 0; n < registers.size(); n++) {
-                code.set(registers[n], device::call(Int(32), "load_shared", {}, {slot_address(n)}));
-            }
-            code.run("barrier_arrive", {}, {rows_empty()});
+            take_slot(code);
             code.when(Code::get_int("work") >= 0, [&] {
                 scans() ? load_judged_columns(code, elements) : load_range_columns(code, elements);
             });

@@ -1,5 +1,7 @@
 #include "DeviceMath.h"
 
+#include "derivation/Expressions.h"
+
 #include <limits>
 
 namespace strobe::cuda {
@@ -22,20 +24,7 @@ bool is_math(const Call *op, const char *name) {
 }
 
 bool calls_math(const Expr &e) {
-    class Find : public IRGraphVisitor {
-        using IRGraphVisitor::visit;
-        void visit(const Call *op) override {
-            found |= op->call_type == Call::PureExtern;
-            IRGraphVisitor::visit(op);
-        }
-
-    public:
-        bool found = false;
-    } find;
-    if (e.defined()) {
-        e.accept(&find);
-    }
-    return find.found;
+    return any_call(e, [](const Call *op) { return op->call_type == Call::PureExtern; });
 }
 
 Expr math_call(const Call *op, const std::vector<Expr> &args) {

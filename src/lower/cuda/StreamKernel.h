@@ -245,6 +245,8 @@ private:
     }
     std::vector<std::string> slot_registers() const;
     Expr slot_address(int n) const;
+    /** Waits for the next block and takes all that the producer says of it: for warps that walk beside the consumers. */
+    void take_slot(Code &code) const;
     void read_slot(Code &code);
     Expr last_row(int rows);
     Expr stage_of(const Operand &o, const Expr &iteration) const;

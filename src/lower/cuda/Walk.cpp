@@ -137,6 +137,15 @@ Expr StreamKernel::slot_address(int n) const {
     return shared(slot_offset + 4 * n) + u32((Code::get_int("works") & (row_stages - 1)) * bytes);
 }
 
+void StreamKernel::take_slot(Code &code) const {
+    code.run("barrier_wait", {}, {rows_full(), rows_phase()});
+    const std::vector<std::string> registers = slot_registers();
+    for (size_t n = 0; n < registers.size(); n++) {
+        code.set(registers[n], device::call(Int(32), "load_shared", {}, {slot_address(n)}));
+    }
+    code.run("barrier_arrive", {}, {rows_empty()});
+}
+
 Expr StreamKernel::rows_full() const {
     return barrier(0) + u32((Code::get_int("works") & (row_stages - 1)) * 8);
 }

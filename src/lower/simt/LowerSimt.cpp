@@ -3,6 +3,7 @@
 #include "AddChunks.h"
 #include "Contract.h"
 #include "Elementwise.h"
+#include "LoadsAhead.h"
 #include "RowProducts.h"
 #include "SixteenBit.h"
 #include "Summaries.h"
@@ -49,104 +50,6 @@ Stmt lower_op(const Context &context, const TileOp &op) {
     }
     strobe_internal_error() << "operation of an unknown kind on " << op.dst;
 }
-
-/** Where each point of a block has tiles of its own, they fill the multiprocessor's memory, and no other block
- * hides waits. So a step's tiles are loaded while the one before is computed, each to the same place as the last:
- * from its last use there to its first use here. Those that are used last are a group of their own, all others one. */
-class LoadsAhead {
-    struct Group {
-        std::vector<TileOp> loads;
-        size_t first_use = 0, last_use = 0;  // ops of the step
-    };
-    const Context &context;
-    std::vector<Group> groups;  // by last use
-
-public:
-    LoadsAhead(const Context &context, const StreamPass &pass, bool allowed) : context(context) {
-        if (!allowed || context.program.points.empty()) {
-            return;
-        }
-        std::map<size_t, Group> by_last_use;
-        for (const TileOp &load : pass.step) {
-            if (load.kind != TileOp::Kind::Load || context.at(load.dst).part) {
-                continue;
-            }
-            const Bundle *bundle = context.values.bundle_of(load.dst);
-            const auto is_used = [&](const TileOp &op, const std::string &value) {
-                return op.a == value || op.b == value || (op.expr.defined() && expr_uses_var(op.expr, value)) ||
-                       (op.kind != TileOp::Kind::Load && op.dst == value);
-            };
-            Group use{{load}, pass.step.size(), 0};
-            for (size_t n = 0; n < pass.step.size(); n++) {
-                const TileOp &op = pass.step[n];
-                const bool used = bundle ? std::any_of(bundle->loads.begin(), bundle->loads.end(),
-                                                       [&](const TileOp &l) { return is_used(op, l.dst); })
-                                         : is_used(op, load.dst);
-                if (used) {
-                    use.first_use = std::min(use.first_use, n);
-                    use.last_use = n;
-                }
-            }
-            Group &group = by_last_use.emplace(use.last_use, Group{{}, use.first_use, use.last_use}).first->second;
-            group.loads.push_back(load);
-            group.first_use = std::min(group.first_use, use.first_use);
-        }
-        for (const auto &[last_use, group] : by_last_use) {
-            if (groups.empty() || last_use == by_last_use.rbegin()->first) {
-                groups.push_back(group);
-                continue;
-            }
-            Group &others = groups[0];
-            others.loads.insert(others.loads.end(), group.loads.begin(), group.loads.end());
-            others.first_use = std::min(others.first_use, group.first_use);
-            others.last_use = group.last_use;
-        }
-    }
-
-    bool has(const TileOp &load) const {
-        if (!groups.empty() && context.at(load.dst).part) {
-            return true;
-        }
-        return std::any_of(groups.begin(), groups.end(), [&](const Group &g) {
-            return std::any_of(g.loads.begin(), g.loads.end(), [&](const TileOp &l) { return l.dst == load.dst; });
-        });
-    }
-    Stmt before_walk() const {
-        std::vector<Stmt> stmts;
-        for (const Group &g : groups) {
-            for (const TileOp &load : g.loads) {
-                stmts.push_back(lower_load(context, load));
-            }
-            stmts.push_back(commit_loads(context));
-        }
-        return stmts.empty() ? Stmt() : Block::make(stmts);
-    }
-    void before_op(size_t n, std::vector<Stmt> &stmts) const {
-        for (size_t at = 0; at < groups.size(); at++) {
-            if (groups[at].first_use != n) {
-                continue;
-            }
-            // Those of the tile before that were begun later, and those of this one.
-            const size_t later = groups.size() - 1 - at;
-            const auto begun =
-                std::count_if(groups.begin(), groups.end(), [&](const Group &g) { return g.last_use < n; });
-            stmts.push_back(finish_loads(context, groups[at].loads, int(later + begun)));
-        }
-    }
-    void after_op(size_t n, std::vector<Stmt> &stmts) const {
-        for (const Group &g : groups) {
-            if (g.last_use != n) {
-                continue;
-            }
-            std::vector<Stmt> loads;
-            for (const TileOp &load : g.loads) {
-                loads.push_back(lower_load(context, load));
-            }
-            stmts.push_back(for_next_tile(context.program, Block::make(loads)));
-            stmts.push_back(commit_loads(context));
-        }
-    }
-};
 
 Stmt lower_ops(const Context &context, const std::vector<TileOp> &ops, const Expr &full,
                const LoadsAhead *ahead = nullptr) {
@@ -301,14 +204,10 @@ Stmt with_tiles(const Context &context, const std::vector<Stmt> &stmts) {
     return finished(s, divided);
 }
 
-/** What comes before the walk; where rows start from sums ahead, if there are some. */
 Stmt lower_prologue(const Context &context, const StreamPass &pass) {
-    if (!pass.started.defined()) {
-        return lower_ops(context, pass.prologue, const_false());
-    }
-    const std::string empty = unique_name("empty");
-    return LetStmt::make(empty, !verdict(context, pass.started),
-                         lower_ops(context, pass.prologue, Variable::make(Bool(), empty)));
+    return before_walk(
+        pass, [&](const Expr &e) { return verdict(context, e); },
+        [&](const Expr &full) { return lower_ops(context, pass.prologue, full); });
 }
 
 /** What a block does. Where each of its points has its own tiles, registers are scarce, and the addresses of slower
